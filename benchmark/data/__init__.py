@@ -1,0 +1,1 @@
+"""Datasets, the scenario engine, transforms and loaders."""

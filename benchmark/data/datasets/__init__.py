@@ -1,0 +1,1 @@
+"""One module for each dataset; the file's name is the dataset's name."""

@@ -1,0 +1,106 @@
+"""How many pixels of each class each image has: counted once, then kept in a cache folder.
+
+A stored index is used only if it was computed from exactly what is there now (names, sizes and times of
+change of all label files, the decoder's version); anything else is counted again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import os
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.data.dataset import IGNORE, Split
+from benchmark.errors import DataError
+from benchmark.record import write_atomic
+
+Counts = NDArray[np.uint32]
+_FORMAT = 1
+_log = logging.getLogger(__name__)
+
+
+def default_cache() -> Path:
+    """Return the folder for what can be computed again: ``CSSBENCH_CACHE`` or the user's own cache."""
+    chosen = os.environ.get("CSSBENCH_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cssbench"
+
+
+def pixel_counts(split: Split, cache: Path | None = None) -> Counts:
+    """Return pixels by image and label, (N, C + 1) uint32; ignored pixels are in no column.
+
+    ``cache`` is the folder of stored indices (None: :func:`default_cache`). A folder that cannot be written
+    to costs only the time to count again. Raises DataError as reading label maps does, and for a label
+    value beyond the dataset's classes.
+    """
+    digest = _digest(split)
+    path = _path(split, default_cache() if cache is None else cache)
+    counts = _load(path, digest, (len(split), len(split.dataset.class_names) + 1))
+    if counts is None:
+        counts = _count(split)
+        _store(path, digest, counts)
+    return counts
+
+
+def _digest(split: Split) -> str:
+    """Hash of all that the counts depend on."""
+    dataset = split.dataset
+    head = (_FORMAT, dataset.name, dataset.version, len(dataset.class_names))
+    content = hashlib.sha256(repr(head).encode())
+    for identity in split.ids:
+        content.update(f"\n{identity}\0{dataset.stamp(identity)}".encode())
+    return content.hexdigest()
+
+
+def _path(split: Split, folder: Path) -> Path:
+    """One file for each place and list of images, so that a change replaces what it makes stale."""
+    key = "\n".join([split.dataset.location, *split.ids])
+    return folder / "index" / f"{split.dataset.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
+
+
+def _load(path: Path, digest: str, shape: tuple[int, int]) -> Counts | None:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            same = stored["digest"].item() == digest
+            counts = stored["counts"] if same else None
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+    if counts is None or counts.shape != shape or counts.dtype != np.uint32:
+        return None
+    return counts
+
+
+def _store(path: Path, digest: str, counts: Counts) -> None:
+    content = io.BytesIO()
+    np.savez(content, digest=np.array(digest), counts=counts)
+    try:
+        write_atomic(path, content.getvalue())
+    except OSError as error:
+        _log.warning("the index of label maps is not kept: %s", error)
+
+
+def _count(split: Split) -> Counts:
+    """Count every label map, several at a time (decoding and counting release Python's lock)."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        rows = list(pool.map(lambda index: _count_one(split, index), range(len(split))))
+    return np.array(rows, dtype=np.uint32).reshape(len(split), len(split.dataset.class_names) + 1)
+
+
+def _count_one(split: Split, index: int) -> NDArray[np.int64]:
+    counts = np.bincount(split.label(index).ravel(), minlength=IGNORE + 1)
+    classes = len(split.dataset.class_names)
+    beyond = np.flatnonzero(counts[classes + 1 : IGNORE])
+    if beyond.size:
+        raise DataError(
+            f"label map of {split.ids[index]!r} in {split.dataset.location} has value "
+            f"{classes + 1 + beyond[0]}; expected 0 to {classes} or {IGNORE}"
+        )
+    return counts[: classes + 1]
