@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
+from pydantic import ConfigDict
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -94,8 +95,14 @@ def trainable(module: nn.Module) -> list[ParamGroup]:
 class Method:
     """Base of all adapters. Hooks are called in the order in which they stand here."""
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     name: ClassVar[str]
     """Set by the harness: the file's name."""
+
+    def resolved(self, step: StepView) -> Mapping[str, str]:
+        """Return hyper-parameters left to the method (``auto``), as they were decided; recorded."""
+        return {}
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -170,3 +177,14 @@ class Method:
         itself must stay as it is.
         """
         return model
+
+
+def other(name: str, **params: object) -> Method:
+    """Return the method called ``name``, for one that works on top of it.
+
+    Name it in a hyper-parameter called ``on``: the digest of a method's source covers the sources of
+    the methods it names there. Raises MethodError for an unknown name or hyper-parameter.
+    """
+    from benchmark.finding import find_method
+
+    return find_method(name, params).method

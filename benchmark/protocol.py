@@ -20,8 +20,8 @@ from benchmark.preset import Count, Fraction, ModelPreset, Positive
 Setting = Literal["sequential", "disjoint", "overlapped"]
 SETTINGS: tuple[Setting, ...] = ("sequential", "disjoint", "overlapped")
 IGNORE = 255
-# Say nothing about what is trained or scored: changing them leaves results comparable.
-_COSMETIC = ("description", "joint")
+# Names and prose say nothing about what is trained or scored: changing them leaves results comparable.
+_COSMETIC = ("id", "name", "scenario", "description", "joint", "joint_method")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ class Splits:
 class Protocol:
     """One resolved protocol.
 
-    ``classes`` names the dataset's labels 1, 2, ...; label 0 is background where ``background`` is true
+    ``joint`` names the protocol of the upper bound (None: this is it), which is run with
+    ``joint_method`` alone. ``classes`` names the dataset's labels 1, 2, ...; label 0 is background where ``background`` is true
     and otherwise what is left unlabelled. ``steps`` holds labels in learning order, background in none.
     """
 
@@ -69,6 +70,7 @@ class Protocol:
     setting: Setting
     split: Literal["test", "validation"]
     joint: str | None
+    joint_method: str
     classes: tuple[str, ...]
     background: bool
     steps: tuple[tuple[int, ...], ...]
@@ -105,7 +107,12 @@ class Protocol:
 
 
 def _meaning(content: dict[str, Any]) -> dict[str, Any]:
-    model = {k: v for k, v in content["model"].items() if k not in _COSMETIC}
-    if model["sha256"] is not None:
-        model["pretrained"] = None  # a file is what it holds, wherever it lies
-    return {k: v for k, v in content.items() if k not in _COSMETIC} | {"model": model}
+    return {k: v for k, v in content.items() if k not in _COSMETIC} | {"model": model_meaning(content["model"])}
+
+
+def model_meaning(preset: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a preset, given as a mapping, decides results."""
+    content = {k: v for k, v in preset.items() if k not in _COSMETIC}
+    if content["sha256"] is not None:
+        content["pretrained"] = None  # a file is what it holds, wherever it lies
+    return content

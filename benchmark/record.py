@@ -45,7 +45,8 @@ class Compute:
 
     ``inference_macs``: the deployed model on one image at the training crop. ``forward_macs``: the
     training model on one such image. ``train_flops``: one real training iteration of the whole batch,
-    teacher and backward pass included. ``uncounted``: operators the counters do not know, by calls.
+    by part in ``train_flops_by_part`` (teacher, student, loss, backward, optimiser). ``uncounted``: calls of
+    operators that compute but count as zero in an inference, ``train_uncounted`` in an iteration.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -53,6 +54,8 @@ class Compute:
     inference_macs: Natural | None = None
     forward_macs: Natural | None = None
     train_flops: Natural | None = None
+    train_flops_by_part: dict[str, Natural] = field(default_factory=dict)
+    train_uncounted: dict[str, Natural] = field(default_factory=dict)
     uncounted: dict[str, Natural] = field(default_factory=dict)
 
 

@@ -1,0 +1,134 @@
+"""One run: a variant on a protocol and model with one seed, from the input a user gave to a record."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from benchmark.base import BaseStore
+from benchmark.data.dataset import open_dataset
+from benchmark.data.scenario import plan_steps
+from benchmark.errors import DataError, MethodError
+from benchmark.evaluate import ImageCounts
+from benchmark.finding import Variant, find_method
+from benchmark.method import StepView
+from benchmark.protocol import Protocol
+from benchmark.protocols import load_protocol
+from benchmark.record import Status, StepRecord
+from benchmark.recording import Ending, Outcome, Run, RunSpec, record_path, write
+from benchmark.runtime import start_runtime
+from benchmark.steps import StepRunner
+from benchmark.termlog import DivergedError, TermLog, open_board
+
+_FRAMES = 4
+
+__all__ = ["Outcome", "Run", "RunSpec", "check_fits", "execute", "resolve"]
+
+
+def resolve(spec: RunSpec) -> Run:
+    """Find the method, the protocol, the data and the device.
+
+    Raises MethodError, ProtocolError or DataError, one sentence, for whatever does not exist or fit.
+    """
+    variant = find_method(spec.method, spec.params)
+    protocol = load_protocol(spec.protocol, spec.model, spec.split)
+    check_fits(variant, protocol)
+    joint = load_protocol(protocol.joint, spec.model, spec.split) if protocol.joint else None
+    runtime = start_runtime(spec.device, protocol.model, spec.seed)
+    plan = plan_steps(protocol, open_dataset(protocol.dataset, spec.data_root))
+    first = StepRunner(protocol, variant, plan, runtime).view(0)
+    return Run(spec, protocol, joint, variant, plan, runtime, variant.method.resolved(first))
+
+
+def check_fits(variant: Variant, protocol: Protocol) -> None:
+    """Raise MethodError for another method than the bound's on a joint protocol."""
+    if protocol.joint is None and variant.text != protocol.joint_method:
+        raise MethodError(
+            f"method {variant.text!r} does not run on {protocol.id}: the joint bound is run with "
+            f"{protocol.joint_method!r} alone"
+        )
+
+
+def execute(run: Run) -> Outcome:
+    """Train and score every step and write the record, whatever happens.
+
+    Out of memory, divergence and failures become the record's status; an interrupt is recorded, then raised.
+    DataError alone writes nothing: broken data say nothing about a method.
+    """
+    started = datetime.now(timezone.utc)
+    path = record_path(run, started)
+    steps: list[StepRecord] = []
+    images: list[ImageCounts] = []
+    status: Status = "ok"
+    error: str | None = None
+    try:
+        with _logs(run, path) as runner:
+            carried = runner.start()
+            for step in range(len(run.protocol.steps)):
+                result = runner.run(step, carried)
+                steps.append(result.record)
+                images.append(result.images)
+    except DataError:
+        raise
+    except KeyboardInterrupt:
+        write(run, path, Ending(started, "interrupted", "interrupted by the user", steps, images))
+        raise
+    except Exception as failure:
+        status, error = classify(failure), describe(failure)
+    return write(run, path, Ending(started, status, error, steps, images))
+
+
+def classify(failure: Exception) -> Status:
+    """Return the status a failure is recorded with."""
+    if isinstance(failure, DivergedError):
+        return "diverged"
+    out_of_memory = isinstance(failure, (torch.OutOfMemoryError, MemoryError))
+    if out_of_memory or "can't allocate memory" in str(failure):
+        return "oom"
+    return "error"
+
+
+def describe(failure: Exception) -> str:
+    """Return type, message and innermost frames of a failure, by module, without a path of this machine."""
+    if isinstance(failure, (MethodError, DivergedError)):
+        return str(failure)
+    frames = traceback.extract_tb(failure.__traceback__)[-_FRAMES:]
+    places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+    return f"{type(failure).__name__}: {failure} (at {' > '.join(places)})"
+
+
+@contextmanager
+def _logs(run: Run, record: Path) -> Iterator[StepRunner]:
+    """Open the loss log and the progress bar, and yield the runner that writes to them."""
+    path = run.spec.results / "logs" / record.relative_to(run.spec.results).with_suffix(".jsonl")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    bar = tqdm(disable=run.spec.quiet, file=sys.stderr, unit="it", dynamic_ncols=True, mininterval=0.5)
+    board = open_board(run.spec.tensorboard)
+    last = len(run.protocol.steps) - 1
+
+    @contextmanager
+    def log(view: StepView) -> Iterator[TermLog]:
+        bar.reset(total=view.iterations)
+        bar.set_description(f"{run.variant.text} · {run.protocol.id} · step {view.index}/{last}")
+        yield TermLog(view.index, bar, file, board)
+
+    with path.open("w", encoding="utf-8") as file, bar:
+        yield StepRunner(
+            run.protocol,
+            run.variant,
+            run.plan,
+            run.runtime,
+            BaseStore(),
+            log,
+            on_scored=lambda images: bar.set_postfix_str("scoring"),
+            workers=run.spec.workers,
+        )
+    if board is not None:
+        board.close()

@@ -1,0 +1,96 @@
+"""What is shipped after a step: scored on the test set, counted, and frozen as the next step's teacher."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from benchmark.contract import Contract, fingerprint
+from benchmark.data.evaluation import test_batches
+from benchmark.data.scenario import Plan
+from benchmark.evaluate import Scores, evaluate
+from benchmark.measure.flops import count_macs
+from benchmark.measure.params import count_parameters
+from benchmark.method import Method, ParamGroup
+from benchmark.model import SegModel
+from benchmark.protocol import Protocol
+from benchmark.record import Compute, Parameters
+from benchmark.runtime import Runtime
+
+
+def ship(method: Method, model: SegModel, contract: Contract, outputs: int) -> SegModel:
+    """Return what the method ships, in eval mode; raises MethodError if that changed the model itself."""
+    before = fingerprint(model)
+    shipped = method.deploy(model)
+    contract.unchanged("deploy", "the training model", before, fingerprint(model))
+    contract.deployed(shipped, outputs)
+    return shipped
+
+
+def freeze(model: SegModel, shipped: SegModel, device: torch.device) -> SegModel:
+    """Return the next step's previous model: what was shipped, a copy of it where it is the model itself."""
+    previous = copy.deepcopy(shipped) if shipped is model else shipped
+    return previous.to(device).eval().requires_grad_(False)
+
+
+def share_frozen(previous: SegModel, model: SegModel) -> None:
+    """Let the teacher use the student's storage for parameters that are frozen and equal: half the memory."""
+    theirs = dict(previous.named_parameters())
+    for name, mine in model.named_parameters():
+        old = theirs.get(name)
+        if old is None or mine.requires_grad or old.shape != mine.shape:
+            continue
+        if torch.equal(old, mine):
+            old.data = mine.data
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores and counts shipped models under one protocol."""
+
+    protocol: Protocol
+    plan: Plan
+    runtime: Runtime
+    on_scored: Callable[[int], object]
+
+    def score(self, step: int, shipped: SegModel) -> Scores:
+        """Return the confusion matrices of the test set after ``step``."""
+        preset = self.protocol.model
+
+        def forward(image: Tensor) -> Tensor:
+            with self.runtime.accelerator.autocast():
+                logits: Tensor = shipped(self.runtime.normalise(image)).logits
+            return logits.float()
+
+        return evaluate(
+            forward,
+            test_batches(
+                self.plan.test, preset=preset, evaluation=self.protocol.evaluation, batch=preset.batch_size
+            ),
+            torch.from_numpy(self.plan.steps[step].evaluation).long().to(self.runtime.device),
+            rows=len(self.protocol.row_names),
+            columns=self.protocol.outputs(step),
+            on_batch=self.on_scored,
+        )
+
+    def one_image(self) -> Tensor:
+        """Return an image of zeros (1, 3, S, S) at the training crop."""
+        size = self.protocol.model.image_size
+        return torch.zeros(1, 3, size, size, device=self.runtime.device)
+
+    def parameters(self, model: SegModel, shipped: SegModel, groups: list[ParamGroup]) -> Parameters:
+        """Count parameters while training, those of the groups, and those shipped."""
+        count = count_parameters(model, [p for group in groups for p in group.params])
+        return Parameters(count.total, count.trainable, count_parameters(shipped).total)
+
+    def compute(self, model: SegModel, shipped: SegModel, trained: Compute) -> Compute:
+        """Add the MACs of a forward pass, shipped and in training, to what an iteration took."""
+        inference = count_macs(shipped, self.one_image())
+        forward = inference if shipped is model else count_macs(model, self.one_image())
+        return replace(
+            trained, inference_macs=inference.macs, forward_macs=forward.macs, uncounted=inference.uncounted
+        )
