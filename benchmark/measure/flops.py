@@ -141,8 +141,9 @@ class FlopTracker(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         formula = TORCH_FORMULAS.get(func.overloadpacket)
-        if formula is None and func.has_kernel_for_dispatch_key(_COMPOSITE):
-            # Inference mode hands over composite operators whole: take them apart as torch itself would.
+        if formula is None and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), _COMPOSITE):
+            # Inference mode hands over composite operators whole: take them apart as torch itself does.
+            # Not by ``func.decompose``: it prefers decompositions in Python, which need not round alike.
             with self:
                 return func._op_dk(_COMPOSITE, *args, **kwargs)
         out = func(*args, **kwargs)
