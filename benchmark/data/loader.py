@@ -109,7 +109,7 @@ class _Shown:
 
     @cached_property
     def fill(self) -> Tensor:
-        """The preset's mean colour, which the normalised input has as zero; (3, 1, 1) uint8."""
+        """The preset's mean colour, which normalising turns to zero but for rounding; (3, 1, 1) uint8."""
         return (torch.tensor(self.preset.mean) * 255).round().to(torch.uint8)[:, None, None]
 
     def batch(self, places: Iterable[_Place]) -> RawBatch:
@@ -132,18 +132,18 @@ class _TrainBatches(TorchDataset[RawBatch]):
     step: int
 
     def __getitem__(self, iteration: int) -> RawBatch:
-        size = self.shown.preset.batch_size
-        epoch, batch = divmod(iteration, iterations_per_epoch(len(self.images), size))
+        size, images = self.shown.preset.batch_size, len(self.images)
+        epoch, batch = divmod(iteration, iterations_per_epoch(images, size))
         order = self._order(epoch)
         return self.shown.batch(
-            _Place(order[place % len(order)], stream_seed(self.seed, "augment", self.step, epoch, place))
+            _Place(int(order[place % images]), stream_seed(self.seed, "augment", self.step, epoch, place))
             for place in range(batch * size, (batch + 1) * size)
         )
 
-    def _order(self, epoch: int) -> list[int]:
+    def _order(self, epoch: int) -> NDArray[np.int64]:
         generator = torch.Generator().manual_seed(stream_seed(self.seed, "order", self.step, epoch))
-        order: list[int] = self.images[torch.randperm(len(self.images), generator=generator).numpy()].tolist()
-        return order
+        shuffled: NDArray[np.int64] = torch.randperm(len(self.images), generator=generator).numpy()
+        return self.images[shuffled]
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,7 +52,7 @@ def _triangle(x: Grid, y: Grid) -> Mask:
 
 def _star(x: Grid, y: Grid) -> Mask:
     """Four-pointed: under the curve |x|^(1/2) + |y|^(1/2) = const."""
-    return np.sqrt(np.abs(x)) + np.sqrt(np.abs(y)) <= 1.15
+    return np.sqrt(np.abs(x)) + np.sqrt(np.abs(y)) <= 1.25
 
 
 def _cross(x: Grid, y: Grid) -> Mask:
@@ -137,11 +137,19 @@ class _Canvas:
 
     def _paint(self, stream: Generator, mask: Mask) -> Grid:
         """Paint a new texture over a mask of samples; return the share of each pixel it covers."""
-        covered: Grid = mask.reshape(SIDE, FINE, SIDE, FINE).mean(axis=(1, 3))
+        covered = _share(mask)
         behind = self.image[covered > 0]
         texture = _texture(stream, _colour(stream, unlike=behind.mean(axis=0) if behind.size else None))
         self.image[:] += covered[:, :, None] * (texture - self.image)
         return covered
+
+
+def _share(mask: Mask) -> Grid:
+    """The share of each pixel's samples that lie in a mask, (64, 64)."""
+    count = np.zeros((SIDE, SIDE))
+    for sample in np.ndindex(FINE, FINE):
+        count += mask[sample[0] :: FINE, sample[1] :: FINE]
+    return count / FINE**2
 
 
 class _Local(NamedTuple):
