@@ -1,0 +1,193 @@
+"""Boards: runs of one protocol digest and model, seeds aggregated inside a row and nowhere else."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple, TypeVar
+
+from benchmark.metrics import BOARDS, forget_score, mean
+from benchmark.metrics import Board as NetScoreBoard
+from benchmark.record import Record
+from reports.columns import COLUMNS, Column
+from reports.load import when
+from reports.runs import Measures, Run, slug
+from reports.tables import Cell, aggregate
+
+RANKING: NetScoreBoard = "train"
+"""The NetScore that orders the rows: the only one of the three in which a method pays for its teacher."""
+REFERENCE = "fine_tune"
+"""The method whose time and memory are 1 in a ratio."""
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Measured(NamedTuple):
+    """A run and its measures on a board, those relative to other runs included."""
+
+    run: Run
+    measures: Measures
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant and the digest of its source. ``counted``: its finished runs, the newest of each seed."""
+
+    variant: str
+    method: str
+    source_digest: str
+    runs: tuple[Measured, ...]
+    counted: tuple[Measured, ...]
+    cells: Mapping[str, Cell]
+    ranks: Mapping[NetScoreBoard, int | None]
+
+    @property
+    def ok(self) -> bool:
+        """Whether at least one run finished."""
+        return bool(self.counted)
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        """How many of its runs ended in which way; those that finished first."""
+        names = [measured.run.record.status for measured in self.runs]
+        return {name: names.count(name) for name in sorted(set(names), key=lambda name: (name != "ok", name))}
+
+    def mean(self, key: str) -> float | None:
+        """Return the mean over seeds of a column."""
+        return self.cells[key].mean if key in self.cells else None
+
+
+@dataclass(frozen=True)
+class Board:
+    """One protocol and model. ``rows`` in the order of their rank, those without a score last."""
+
+    first: Record
+    rows: tuple[Row, ...]
+    joint: Row | None
+
+    @cached_property
+    def slug(self) -> str:
+        """The name of its folder."""
+        return slug(f"{self.first.protocol}-{self.first.model}", self.first.protocol_digest, self.first.model)
+
+    @cached_property
+    def hardware(self) -> tuple[str, ...]:
+        """What its finished runs ran on."""
+        rows = [*self.rows, *([self.joint] if self.joint else [])]
+        return tuple(sorted({measured.run.hardware for row in rows for measured in row.counted}))
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """Columns that may stand in its tables: across hardware, times and memory only as a ratio."""
+        return tuple(column for column in COLUMNS if len(self.hardware) < 2 or not column.hardware)
+
+
+def boards_of(runs: Iterable[Run]) -> tuple[Board, ...]:
+    """Group test runs into boards, in the order of protocol and model. A joint protocol is no board."""
+    groups = _group([run for run in runs if run.record.split == "test"], _board_key)
+    boards = [
+        _board(members, groups.get((members[0].record.joint_digest or "", members[0].record.model), []))
+        for members in groups.values()
+        if not is_bound(members[0].record)
+    ]
+    return tuple(sorted(boards, key=lambda board: (board.first.protocol, board.first.model, board.slug)))
+
+
+def is_bound(record: Record) -> bool:
+    """Whether a run learnt all classes at once: an upper bound of other boards."""
+    return len(record.step_sizes) == 1
+
+
+def _board_key(run: Run) -> tuple[str, str]:
+    return run.record.protocol_digest, run.record.model
+
+
+def _group(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    groups: dict[Key, list[Item]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return groups
+
+
+def _board(runs: Sequence[Run], joint_runs: Sequence[Run]) -> Board:
+    joint = _joint(joint_runs, runs)
+    upper = joint.mean("miou_all_percent") if joint else None
+    measured = [Measured(run, _relative(run, runs, upper)) for run in runs]
+    return Board(runs[0].record, _ranked(_rows(measured)), joint)
+
+
+def _joint(joint_runs: Sequence[Run], runs: Sequence[Run]) -> Row | None:
+    """Return the joint row with the most seeds, of these the one that finished last."""
+    rows = _rows([Measured(run, _relative(run, [*runs, *joint_runs], None)) for run in joint_runs])
+    finished = [row for row in rows if row.ok and row.method == REFERENCE]
+    latest = {id(row): max(when(m.run.record.finished) for m in row.counted) for row in finished}
+    return max(finished, key=lambda row: (len(row.counted), latest[id(row)]), default=None)
+
+
+def _relative(run: Run, runs: Iterable[Run], joint_percent: float | None) -> Measures:
+    """Add what needs other runs: the forget score, and ratios to the reference on the same hardware."""
+    own = run.measures
+    if not run.ok:
+        return own
+    reference = [
+        other.measures
+        for other in runs
+        if other.ok and other.record.method == REFERENCE and other.hardware == run.hardware
+        and not is_bound(other.record)
+    ]  # fmt: skip
+    return {
+        **own,
+        "forget_score_points": forget_score(own["miou_all_percent"], joint_percent),
+        "memory_ratio": _ratio("peak_train_bytes", own, reference),
+        "iteration_ratio": _ratio("iteration_seconds", own, reference),
+    }
+
+
+def _ratio(key: str, own: Measures, reference: Iterable[Measures]) -> float | None:
+    value, base = own[key], mean(measures[key] for measures in reference)
+    return value / base if value is not None and base else None
+
+
+def _rows(measured: Iterable[Measured]) -> list[Row]:
+    groups = _group(
+        measured, lambda m: (m.run.record.method, m.run.record.variant, m.run.record.source_digest)
+    )
+    counted = {key: _newest_of_each_seed(runs) for key, runs in groups.items()}
+    cells = aggregate({key: [m.measures for m in runs] for key, runs in counted.items()})
+    ordered = {
+        key: sorted(runs, key=lambda m: (m.run.record.seed, m.run.path)) for key, runs in groups.items()
+    }
+    return [
+        Row(key[1], key[0], key[2], tuple(ordered[key]), tuple(counted[key]), cells[key], {})
+        for key in groups
+    ]
+
+
+def _newest_of_each_seed(runs: Iterable[Measured]) -> list[Measured]:
+    newest = sorted((m for m in runs if m.run.ok), key=lambda m: (when(m.run.record.finished), m.run.path))
+    return [seeds[-1] for _, seeds in sorted(_group(newest, lambda m: m.run.record.seed).items())]
+
+
+def _ranked(rows: Sequence[Row]) -> tuple[Row, ...]:
+    ranks = {board: places([row.mean(f"netscore_{board}") for row in rows]) for board in BOARDS}
+    ranked = [replace(row, ranks={b: ranks[b][i] for b in BOARDS}) for i, row in enumerate(rows)]
+    return tuple(sorted(ranked, key=_position))
+
+
+def _position(row: Row) -> tuple[bool, float, float, str, str]:
+    accuracy = row.mean("miou_all_percent")
+    rank = row.ranks[RANKING]
+    return (
+        not row.ok,
+        float("inf") if rank is None else rank,
+        0.0 if accuracy is None else -accuracy,
+        row.variant,
+        row.source_digest,
+    )
+
+
+def places(values: Sequence[float | None]) -> list[int | None]:
+    """Return the place of each value, the largest first; equal values share one, None has none."""
+    return [None if v is None else 1 + sum(o is not None and o > v for o in values) for v in values]

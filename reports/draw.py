@@ -1,0 +1,123 @@
+"""Specs to SVG and PNG with matplotlib: the same bytes for the same spec."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from reports.axes import INK, MUTED, draw_courses, draw_heat, draw_scatter, name_points
+from reports.specs import Courses, Heat, Scatter, Sheet, Spec
+
+# Text is drawn as outlines: the same on every machine. parse_math: names with dollars are names.
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "text.parse_math": False,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "cssbench",
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titlecolor": INK,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+}
+DARK = {INK: "#e6e9ec", MUTED: "#9aa5af", "#ffffff": "#171c22", "#d9dee2": "#333c45", "#000000": "#e6e9ec"}
+"""What becomes of colours where the reader's system is dark. Data keeps its colours."""
+PNG_DPI = 160
+
+
+class Drawing(NamedTuple):
+    """One figure in both formats."""
+
+    svg: bytes
+    png: bytes
+
+
+def draw(spec: Spec) -> Drawing:
+    """Draw a figure."""
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box is drawn: names are free text
+        figure = _figure(spec)
+        FigureCanvasAgg(figure)
+        return Drawing(_svg(figure), _png(figure))
+
+
+def _figure(spec: Spec) -> Figure:
+    if isinstance(spec, Scatter):
+        return _scatters((spec,), (6.4, 4.4) if spec.contours else (5.2, 3.7))
+    if isinstance(spec, Sheet):
+        return _scatters(spec.plots, (5.4, 4.1))
+    if isinstance(spec, Courses):
+        figure = Figure(figsize=(10.4, 3.5), layout="constrained")
+        draw_courses(figure, spec)
+    else:
+        figure = _heat(spec)
+    return _settled(figure)
+
+
+def _settled(figure: Figure) -> Figure:
+    """Lay out once: saving would do it again for each format."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    return figure
+
+
+def _scatters(plots: Sequence[Scatter], size: tuple[float, float]) -> Figure:
+    columns = min(len(plots), 2)
+    rows = -(-len(plots) // columns)
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes, plot in zip(grid, plots, strict=False):
+        draw_scatter(axes, plot)
+    for axes in grid[len(plots) :]:
+        axes.set_visible(False)
+    _settled(figure)
+    for axes, plot in zip(grid, plots, strict=False):
+        name_points(axes, plot)
+    return figure
+
+
+def _heat(spec: Heat) -> Figure:
+    columns = min(len(spec.panels), 6)
+    rows = -(-len(spec.panels) // columns)
+    width = 1.5 + columns * max(1.1, 0.34 * len(spec.ticks) + 0.25)
+    height = rows * (0.6 + max(0.11, 0.2 - 0.0006 * len(spec.classes)) * len(spec.classes)) + 0.5
+    figure = Figure(figsize=(min(width, 16), height), layout="constrained")
+    draw_heat(figure, spec, rows, columns)
+    return figure
+
+
+def _svg(figure: Figure) -> bytes:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = re.sub(r"<!DOCTYPE[^>]*>\s*", "", buffer.getvalue())
+    return re.sub(r"(<svg [^>]*>)", lambda m: m.group() + _dark(), text, count=1).encode()
+
+
+def _dark() -> str:
+    rules = "".join(
+        f'[style*="{name}: {light}"]{{{name}:{dark}!important}}'
+        for light, dark in DARK.items()
+        for name in ("fill", "stroke")
+    )
+    return f"<style>@media (prefers-color-scheme: dark){{{rules}}}</style>"
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=PNG_DPI, facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()

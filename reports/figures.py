@@ -1,0 +1,197 @@
+"""The figures of a board: which there are, and the data each one shows."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from benchmark.metrics import mean
+from reports.boards import RANKING, REFERENCE, Board, Row
+from reports.columns import BY_KEY, Column, unit
+from reports.pareto import Offer, front
+from reports.runs import inputs
+from reports.specs import Course, CoursePanel, Courses, Heat, HeatPanel, Point, Scatter, Spec, Style, shown
+from reports.tables import Cell, rounded
+
+# Okabe and Ito's colour-blind safe palette without its yellow, which is lost on paper, and two more.
+# Markers differ too, so that a figure survives a black-and-white printer.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#999933")
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "p", "h")
+GREY = "#7a838c"
+ACCURACY = "miou_all_percent"
+COSTS = (
+    "parameters_trainable",
+    "train_flops",
+    "peak_train_bytes",
+    "memory_ratio",
+    "iteration_seconds",
+    "iteration_ratio",
+    "inference_macs",
+    "parameters_deployed",
+    "iteration_joules",
+)
+PANELS = 12
+"""Rows in a figure over the steps or by class; a longer board shows its first ones there."""
+Styles = Mapping[str, Style]
+
+
+class Figure(NamedTuple):
+    """A figure of a page: the name of its file, its heading, what it says in words, and its data."""
+
+    name: str
+    title: str
+    alt: str
+    spec: Spec
+
+
+class Price(NamedTuple):
+    """A row's place on a cost axis."""
+
+    value: float | None
+    spread: float | None = None
+
+
+def styles(boards: Iterable[Board]) -> dict[str, Style]:
+    """Return a style for each variant: a colour for each method, a marker for each of its variants."""
+    variants = sorted({(row.method, row.variant) for board in boards for row in board.rows})
+    methods = sorted({method for method, _ in variants if method != REFERENCE})
+    result: dict[str, Style] = {}
+    for method in [*methods, REFERENCE]:
+        index = methods.index(method) if method in methods else -1
+        colour = COLOURS[index % len(COLOURS)] if method in methods else GREY
+        for nth, (_, variant) in enumerate(entry for entry in variants if entry[0] == method):
+            result[variant] = Style(colour, MARKERS[(index + 1 + 4 * nth) % len(MARKERS)])
+    return result
+
+
+def figures_of(board: Board, style: Styles) -> tuple[Figure, ...]:
+    """Return every figure that the finished runs of a board allow."""
+    rows = [row for row in board.rows if row.ok]
+    best = ", ".join(_spoken(row) for row in rows[:PANELS])
+    candidates: list[tuple[str, str, Spec | None]] = [
+        ("trade-off", "Accuracy against the cost of learning", trade_off(board, style)),
+        ("steps", "mIoU over the steps", over_steps(board, style)),
+        ("classes", "IoU by class and step", by_class(board)),
+    ]
+    for key in COSTS:
+        title = f"mIoU against {_sentence(BY_KEY[key].full_name)}"
+        candidates.append((key.replace("_", "-"), title, against_cost(board, BY_KEY[key], style)))
+    return tuple(
+        Figure(name, title, f"{title}. Final mIoU: {best}. The table has every number.", spec)
+        for name, title, spec in candidates
+        if spec
+    )
+
+
+def _sentence(name: str) -> str:
+    return name[0].lower() + name[1:]
+
+
+def _spoken(row: Row) -> str:
+    value = row.mean(ACCURACY)
+    return f"{row.variant} unknown" if value is None else f"{row.variant} {value:.1f} %"
+
+
+def trade_off(board: Board, style: Styles, title: str = "") -> Scatter | None:
+    """Return mIoU against what NetScore divides by, with lines of equal score; None without a point."""
+    label = "trainable parameters (M) × MACs of training on one image (G)"
+    found = _scatter(board, style, [Price(_product(row)) for row in board.rows])
+    return found and Scatter(title, label, found.y_label, found.points, found.bound, contours=True)
+
+
+def _product(row: Row) -> float | None:
+    pairs = [inputs(measured.run.record, RANKING) for measured in row.counted]
+    products = [p * m if p and m else None for p, m in pairs]
+    return None if None in products else mean(products)
+
+
+def against_cost(board: Board, column: Column, style: Styles) -> Scatter | None:
+    """Return final mIoU (all) against one cost; None where no row has both or it is not comparable."""
+    if column not in board.columns:
+        return None
+    scale = unit(column, [row.mean(column.key) for row in board.rows])
+    prices = [_price(row.cells.get(column.key), scale.factor) for row in board.rows]
+    found = _scatter(board, style, prices)
+    name = "ratio" if column.kind == "ratio" else scale.name
+    return found and Scatter("", f"{column.full_name} ({name})", found.y_label, found.points, found.bound)
+
+
+def _price(cell: Cell | None, factor: float) -> Price:
+    if cell is None or cell.mean is None:
+        return Price(None)
+    return Price(rounded(cell.mean / factor), None if cell.std is None else rounded(cell.std / factor))
+
+
+def _scatter(board: Board, style: Styles, prices: Sequence[Price]) -> Scatter | None:
+    offers = [Offer(price.value, row.mean(ACCURACY)) for row, price in zip(board.rows, prices, strict=True)]
+    points = tuple(
+        Point(
+            shown(row.variant),
+            style[row.variant],
+            offer.cost,
+            rounded(offer.accuracy) or 0.0,
+            price.spread,
+            rounded(row.cells[ACCURACY].std),
+            best,
+        )
+        for row, price, offer, best in zip(board.rows, prices, offers, front(offers), strict=True)
+        if offer.cost is not None and offer.accuracy is not None
+    )
+    bound = rounded(board.joint.mean(ACCURACY)) if board.joint else None
+    return Scatter("", "", f"{BY_KEY[ACCURACY].label} (%)", points, bound) if points else None
+
+
+def over_steps(board: Board, style: Styles) -> Courses | None:
+    """Return mIoU of all, old and new classes after each step; None without a finished run."""
+    rows = [row for row in board.rows if row.ok][:PANELS]
+    bounds = {"all": rounded(board.joint.mean(ACCURACY)) if board.joint else None}
+    panels = tuple(
+        CoursePanel(f"mIoU {key} (%)", tuple(_course(row, key, style) for row in rows), bounds.get(key))
+        for key in ("all", "old", "new")
+    )
+    return Courses(panels, step_names(board)) if rows else None
+
+
+def _course(row: Row, key: str, style: Styles) -> Course:
+    runs = [[getattr(step, key) for step in m.run.scores.steps] for m in row.counted]
+    steps = list(zip(*runs, strict=True))
+    values = tuple(_percent(mean(values)) for values in steps)
+    return Course(shown(row.variant), style[row.variant], values, tuple(map(_spread, steps)))
+
+
+def _spread(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return _percent(statistics.stdev(known)) if len(known) == len(values) > 1 else None
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None else rounded(100 * value)
+
+
+def step_names(board: Board) -> tuple[str, ...]:
+    """Return a short name of each step: the base's classes, then how many each later step adds."""
+    sizes = board.first.step_sizes
+    return (f"{sizes[0]}", *(f"+{size}" for size in sizes[1:]))
+
+
+def by_class(board: Board) -> Heat | None:
+    """Return IoU by class and step of the first rows; None without a finished run."""
+    rows = [row for row in board.rows if row.ok][:PANELS]
+    names = ("background", *board.first.classes)
+    start = 0 if board.first.background else 1
+    panels = tuple(HeatPanel(shown(row.variant, 24), mean_iou(row, len(names))[start:]) for row in rows)
+    labels = tuple(shown(name, 18) for name in names[start:])
+    return Heat(labels, step_names(board), panels) if rows else None
+
+
+def mean_iou(row: Row, classes: int) -> tuple[tuple[float | None, ...], ...]:
+    """Return IoU in percent by class, then by step: the mean over the seeds of a row."""
+    runs = [measured.run.scores.steps for measured in row.counted]
+    return tuple(
+        tuple(
+            _percent(mean(step.iou[index] if index < len(step.iou) else None for step in steps))
+            for steps in zip(*runs, strict=True)
+        )
+        for index in range(classes)
+    )

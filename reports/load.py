@@ -1,0 +1,114 @@
+"""Find and read records. What cannot be shown is named with its reason; nothing is dropped in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmark.errors import RecordError
+from benchmark.record import Record, read_record
+from reports.check import check
+
+PUBLISHED = "published"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A record and its path, relative to the results folder and with forward slashes."""
+
+    path: str
+    record: Record
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file that is not on the page, and why."""
+
+    path: str
+    reason: str
+
+
+class Loaded(NamedTuple):
+    """All records of a folder, in the order of their paths."""
+
+    found: tuple[Found, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def load(results: Path) -> Loaded:
+    """Read every record under ``results``, its ``published`` folder apart.
+
+    Of several records of the same run (one variant, source, seed and hardware on one protocol) the newest
+    is kept. Raises RecordError where the folder does not exist.
+    """
+    if not results.is_dir():
+        raise RecordError(f"results folder {results} does not exist; expected a folder of run records")
+    read = [_read(path, results) for path in _paths(results)]
+    kept, older = _newest([entry for entry in read if isinstance(entry, Found)])
+    broken = [entry for entry in read if isinstance(entry, LeftOut)]
+    return Loaded(tuple(kept), tuple(sorted([*broken, *older], key=lambda entry: entry.path)))
+
+
+def _paths(results: Path) -> list[Path]:
+    files = (path for path in results.rglob("*.json") if path.is_file() and not path.name.startswith("."))
+    return sorted(path for path in files if path.relative_to(results).parts[0] != PUBLISHED)
+
+
+def _read(path: Path, results: Path) -> Found | LeftOut:
+    name = path.relative_to(results).as_posix()
+    try:
+        record = read_record(path)
+        check(record)
+    except RecordError as error:
+        return LeftOut(name, str(error).replace(str(path), name))  # the page is the same on every machine
+    return Found(name, record)
+
+
+def _newest(found: Sequence[Found]) -> tuple[list[Found], list[LeftOut]]:
+    newest: dict[tuple[object, ...], Found] = {}
+    for entry in sorted(found, key=lambda entry: (_finished(entry.record), entry.path)):
+        newest[_identity(entry.record)] = entry
+    kept = set(map(id, newest.values()))
+    older = (entry for entry in found if id(entry) not in kept)
+    left_out = [
+        LeftOut(entry.path, f"older record of the same run as {newest[_identity(entry.record)].path}")
+        for entry in older
+    ]
+    return sorted(newest.values(), key=lambda entry: entry.path), left_out
+
+
+def _identity(record: Record) -> tuple[object, ...]:
+    return (
+        record.protocol_digest,
+        record.model,
+        record.split,
+        record.method,
+        record.variant,
+        record.source_digest,
+        record.seed,
+        hardware(record),
+    )
+
+
+def hardware(record: Record) -> str:
+    """Return what times and memory are comparable within: the GPU, or the CPU and its threads in use."""
+    place = record.environment
+    if place.device == "cuda":
+        return place.gpu or "unknown GPU"
+    return f"{place.cpu}, {place.threads} thread{'' if place.threads == 1 else 's'}"
+
+
+def _finished(record: Record) -> float:
+    return when(record.finished)
+
+
+def when(text: str) -> float:
+    """Return an ISO 8601 time in seconds since 1970 (UTC where it names no zone); 0 where it is none."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return 0.0
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,165 @@
+"""A run as the report sees it: its record, its scores, and every measure that needs no other run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from benchmark.metrics import BOARDS, Board, NetScoreInputs, RunScores, netscore, netscore_inputs, score
+from benchmark.record import PeakBytes, Record, Seconds, StepRecord, sha256_of
+from reports.load import Found, hardware
+
+Measures = Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One record, scored. ``path`` is relative to the results folder; ``slug`` names its page."""
+
+    path: str
+    record: Record
+    scores: RunScores
+
+    @property
+    def ok(self) -> bool:
+        """Whether it finished; only then does it enter a mean."""
+        return self.record.status == "ok"
+
+    @cached_property
+    def hardware(self) -> str:
+        """What its times and memory may be compared within."""
+        return hardware(self.record)
+
+    @cached_property
+    def slug(self) -> str:
+        """A file name, unique and the same wherever the records lie."""
+        record = self.record
+        key = [record.protocol_digest, record.split, record.variant, record.source_digest, record.seed]
+        name = f"{record.protocol}-{record.model}-{record.variant}-s{record.seed}"
+        return slug(name, *map(str, key), self.hardware)
+
+    @cached_property
+    def measures(self) -> Measures:
+        """Every measure by the key of its column; all None where the run did not finish."""
+        return _measures(self.record, self.scores)
+
+
+def scored(found: Found) -> Run:
+    """Score a record by the benchmark's own convention."""
+    record = found.record
+    firsts = [sum(record.step_sizes[:t]) + 1 for t in range(len(record.step_sizes))]
+    rows = [range(first, first + size) for first, size in zip(firsts, record.step_sizes, strict=True)]
+    return Run(found.path, record, score([s.confusion for s in record.steps], rows, record.background))
+
+
+def slug(name: str, *identity: str) -> str:
+    """Return ``name`` cut to letters that are safe in a path and a URL, with a digest of ``identity``."""
+    safe = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:80]
+    digest = sha256_of("\n".join(identity).encode("utf-8", "backslashreplace"))[:8]
+    return f"{safe}-{digest}" if safe else digest
+
+
+def later_steps(record: Record) -> Sequence[StepRecord]:
+    """Return the incremental steps, or the only one of a joint run: what costs are counted over."""
+    return record.steps[1:] or record.steps
+
+
+def peak_bytes(record: Record, step: StepRecord, phases: Iterable[str] | None = None) -> int | None:
+    """Return the peak over ``phases`` (all) that were measured: CUDA's allocated bytes, or live tensors."""
+    names = step.peak_bytes.keys() if phases is None else phases
+    peaks = [_bytes(record, step.peak_bytes[name]) for name in names if name in step.peak_bytes]
+    return max((peak for peak in peaks if peak is not None), default=None)
+
+
+def _bytes(record: Record, peak: PeakBytes) -> int | None:
+    return peak.cuda_allocated if record.environment.device == "cuda" else peak.live_tensors
+
+
+def inputs(record: Record, board: Board) -> NetScoreInputs:
+    """Return NetScore's p and m of a finished run: its last step's."""
+    last = record.steps[-1]
+    return netscore_inputs(board, last.parameters, last.compute, record.batch_size)
+
+
+def _measures(record: Record, scores: RunScores) -> Measures:
+    if record.status != "ok":
+        return {}
+    return _accuracy(record, scores) | _size(record) | _memory(record) | _time(record)
+
+
+def _accuracy(record: Record, scores: RunScores) -> dict[str, float | None]:
+    final = scores.final
+    percent = {
+        "miou_all_percent": final.all,
+        "miou_old_percent": final.old,
+        "miou_new_percent": final.new,
+        "miou_average_percent": scores.average,
+        "forgetting_points": scores.forgetting,
+    }
+    values = {key: None if value is None else 100 * value for key, value in percent.items()}
+    netscores = {f"netscore_{b}": netscore(values["miou_all_percent"], *inputs(record, b)) for b in BOARDS}
+    return values | netscores
+
+
+def _size(record: Record) -> dict[str, float | None]:
+    last = record.steps[-1]
+    parameters, compute = last.parameters, last.compute
+    per_image = inputs(record, "train").macs_billions
+    return {
+        "parameters_total": parameters.total,
+        "parameters_trainable": parameters.trainable,
+        "parameters_deployed": parameters.deployed,
+        "trainable_percent": 100 * parameters.trainable / parameters.deployed
+        if parameters.deployed
+        else None,
+        "inference_macs": compute.inference_macs,
+        "forward_macs": compute.forward_macs,
+        "train_flops": compute.train_flops,
+        "train_macs_per_image": None if per_image is None else per_image * 1e9,
+        "state_bytes": last.state_bytes,
+        "checkpoint_bytes": last.checkpoint_bytes,
+    }
+
+
+def _memory(record: Record) -> dict[str, float | None]:
+    phases: dict[str, tuple[str, ...] | None] = {
+        "peak_bytes": None,
+        "peak_train_bytes": ("train", "instrumented"),
+        "peak_prepare_bytes": ("prepare",),
+        "peak_consolidate_bytes": ("consolidate",),
+        "peak_evaluate_bytes": ("evaluate",),
+    }
+    steps = later_steps(record)
+    return {key: _largest([peak_bytes(record, s, names) for s in steps]) for key, names in phases.items()}
+
+
+def _largest(values: Sequence[int | None]) -> int | None:
+    return None if None in values else max((value for value in values if value is not None), default=None)
+
+
+def _time(record: Record) -> dict[str, float | None]:
+    later = later_steps(record)
+    timed = sum(step.seconds.timed_iterations for step in later)
+    joules = _sum(later, lambda step: step.energy_joules)
+    train = _sum(later, lambda step: step.seconds.train)
+    phases: dict[str, Callable[[Seconds], float]] = {
+        "seconds_total": lambda s: s.prepare + s.instrumented + s.train + s.data_wait + s.consolidate,
+        "seconds_prepare": lambda s: s.prepare,
+        "seconds_train": lambda s: s.instrumented + s.train,
+        "seconds_data_wait": lambda s: s.data_wait,
+        "seconds_consolidate": lambda s: s.consolidate,
+        "seconds_evaluate": lambda s: s.evaluate,
+    }
+    return {
+        "iteration_seconds": train / timed if train is not None and timed else None,
+        "iteration_joules": joules / timed if joules is not None and timed else None,
+        "latency_seconds": record.steps[-1].latency_seconds,
+        **{key: sum(phase(step.seconds) for step in record.steps) for key, phase in phases.items()},
+    }
+
+
+def _sum(steps: Sequence[StepRecord], value: Callable[[StepRecord], float | None]) -> float | None:
+    values = [value(step) for step in steps]
+    return None if None in values else sum(v for v in values if v is not None)

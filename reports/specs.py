@@ -1,0 +1,105 @@
+"""What a figure shows, as plain data: drawn from it alone, and known again by its digest."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import NamedTuple, TypeAlias
+
+from benchmark.record import sha256_of
+
+
+class Style(NamedTuple):
+    """Colour and marker of a row, the same in all figures of a site."""
+
+    colour: str
+    marker: str
+
+
+class Point(NamedTuple):
+    """A row in a scatter plot: value and spread over seeds in both directions."""
+
+    label: str
+    style: Style
+    x: float
+    y: float
+    x_spread: float | None
+    y_spread: float | None
+    front: bool
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Accuracy in percent against one cost.
+
+    ``bound``: joint training's accuracy. ``contours``: lines of equal NetScore, for which x is p times m.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    points: tuple[Point, ...]
+    bound: float | None
+    contours: bool = False
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Several scatter plots side by side."""
+
+    plots: tuple[Scatter, ...]
+
+
+class Course(NamedTuple):
+    """One row's values in percent after each step, and their spread over seeds."""
+
+    label: str
+    style: Style
+    values: tuple[float | None, ...]
+    spread: tuple[float | None, ...]
+
+
+class CoursePanel(NamedTuple):
+    """One set of axes of a figure over the steps. ``bound``: joint training's value."""
+
+    title: str
+    courses: tuple[Course, ...]
+    bound: float | None
+
+
+@dataclass(frozen=True)
+class Courses:
+    """mIoU over the steps; ``ticks`` names them."""
+
+    panels: tuple[CoursePanel, ...]
+    ticks: tuple[str, ...]
+
+
+class HeatPanel(NamedTuple):
+    """IoU in percent of one row: by class, then by step; None where not seen or not defined."""
+
+    label: str
+    values: tuple[tuple[float | None, ...], ...]
+
+
+@dataclass(frozen=True)
+class Heat:
+    """IoU by class and step, a panel a row."""
+
+    classes: tuple[str, ...]
+    ticks: tuple[str, ...]
+    panels: tuple[HeatPanel, ...]
+
+
+Spec: TypeAlias = Scatter | Sheet | Courses | Heat
+
+
+def digest(spec: Spec) -> str:
+    """Return the SHA-256 of all that ``spec`` shows."""
+    return sha256_of(json.dumps([type(spec).__name__, asdict(spec)], sort_keys=True).encode())
+
+
+def shown(text: str, length: int = 36) -> str:
+    """Return ``text`` fit for a figure: printable characters alone, cut to ``length``."""
+    clean = "".join(c if c.isprintable() else "?" for c in text)
+    return clean if len(clean) <= length else clean[: length - 1] + "…"

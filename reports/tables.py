@@ -1,0 +1,80 @@
+"""Tables as pandas frames: seeds to mean and spread, and the files that lie beside every table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import pandas as pd
+
+Key = TypeVar("Key", bound=Hashable)
+_UNSAFE = ("=", "+", "-", "@", "\t", "\r")
+
+
+class Cell(NamedTuple):
+    """Mean and sample standard deviation over ``n`` seeds.
+
+    Both are None where one of the seeds has no value: a mean over the others would be of other runs.
+    """
+
+    mean: float | None
+    std: float | None
+    n: int
+
+
+def aggregate(groups: Mapping[Key, Sequence[Mapping[str, float | None]]]) -> dict[Key, dict[str, Cell]]:
+    """Aggregate the measures of the runs of each group, column by column."""
+    entries = [(i, m) for i, runs in enumerate(groups.values()) for m in runs]
+    if not entries:
+        return {key: {} for key in groups}
+    frame = pd.DataFrame([m for _, m in entries], dtype="float64")
+    grouped = frame.groupby([i for i, _ in entries])
+    count = grouped.count()
+    whole = count.eq(grouped.size(), axis=0)
+    means, stds = grouped.mean().where(whole), grouped.std(ddof=1).where(whole)
+    rows = {i: _cells(means.loc[i], stds.loc[i], count.loc[i]) for i in count.index}
+    return {key: rows.get(i, {}) for i, key in enumerate(groups)}
+
+
+def _cells(means: pd.Series[Any], stds: pd.Series[Any], count: pd.Series[Any]) -> dict[str, Cell]:
+    return {str(key): Cell(_known(means[key]), _known(stds[key]), int(count[key])) for key in means.index}
+
+
+def _known(value: float) -> float | None:
+    return None if pd.isna(value) else float(value)
+
+
+def rounded(value: float | None) -> float | None:
+    """Return ``value`` to ten significant digits, beyond which machines differ in how they add."""
+    return None if value is None else float(f"{value:.10g}")
+
+
+def csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
+    """Return a table as CSV (UTF-8, base units, unknown is empty).
+
+    Text that a spreadsheet would run as a formula gets an apostrophe before it.
+    """
+    frame = pd.DataFrame([[_plain(row.get(name)) for name in columns] for row in rows], columns=list(columns))
+    text: str = frame.to_csv(index=False, lineterminator="\n")
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(_UNSAFE) else value
+    return rounded(value) if isinstance(value, float) else value
+
+
+def as_json(content: Any) -> bytes:
+    """Return ``content`` as JSON, keys in their order, unknown as null."""
+    text = json.dumps(_rounded(content), indent=1, allow_nan=False, ensure_ascii=True)
+    return text.encode() + b"\n"
+
+
+def _rounded(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {str(key): _rounded(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_rounded(value) for value in content]
+    return rounded(content) if isinstance(content, float) else content
