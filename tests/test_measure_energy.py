@@ -24,11 +24,11 @@ class FakeNvml:
 
     NVMLError = NVMLError
 
-    def __init__(self, energy=(), watts=(200_000,), mig=None, pids=(), fail=None):
+    def __init__(self, energy=(), watts=(200_000,), mig=None, pids=(), fail=None, devices=None):
         self.energy, self.watts, self.mig, self.pids = list(energy), list(watts), mig, list(pids)
         self.fail = fail or {}
         self.opened = 0
-        self.handles = []
+        self.devices = devices or {"GPU-first": 0, "GPU-second": 1}
         self.sampled = threading.Event()
 
     def _try(self, name):
@@ -43,13 +43,12 @@ class FakeNvml:
         self.opened -= 1
 
     def nvmlDeviceGetHandleByUUID(self, uuid):
-        self._try("uuid")
-        self.handles.append(uuid)
-        return {"GPU-second": 1}[uuid]
+        if uuid not in self.devices:
+            raise NVMLError("Not Found")
+        return self.devices[uuid]
 
-    def nvmlDeviceGetHandleByPciBusId(self, place):
-        self.handles.append(place)
-        return {"00000000:3B:00.0": 1}[place]
+    def nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self, instance):
+        return {"instance": 1}[instance]
 
     def nvmlDeviceGetMigMode(self, handle):
         if self.mig is None:
@@ -78,7 +77,7 @@ class FakeNvml:
 @pytest.fixture
 def install(monkeypatch):
     def put(fake, edges=None):
-        properties = SimpleNamespace(uuid="second", pci_domain_id=0, pci_bus_id=0x3B, pci_device_id=0)
+        properties = SimpleNamespace(uuid="second")
         monkeypatch.setitem(sys.modules, "pynvml", fake)
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
         monkeypatch.setattr(torch.cuda, "synchronize", lambda device: edges is None or edges.append(device))
@@ -125,15 +124,8 @@ def test_a_long_one_is_sampled_by_a_thread_that_ends_with_it(install):
 
 
 def test_the_gpu_that_torch_uses_is_read_whatever_its_number(install):
-    fake = install(FakeNvml(energy=[0, 5000]))
+    install(FakeNvml(energy=[0, 5000], devices={"GPU-other": 0, "GPU-second": 1}))
     assert metered().joules == 5
-    assert fake.handles == ["GPU-second"]
-
-
-def test_a_gpu_without_that_uuid_is_found_by_its_place_on_the_bus(install):
-    fake = install(FakeNvml(energy=[0, 5000], fail={"uuid": "Not Found"}))
-    assert metered().joules == 5
-    assert fake.handles == ["00000000:3B:00.0"]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +133,12 @@ def test_a_gpu_without_that_uuid_is_found_by_its_place_on_the_bus(install):
     [
         (FakeNvml(fail={"init": "NVML Shared Library Not Found"}), "NVML: NVML Shared Library Not Found"),
         (FakeNvml(fail={"init": "Driver Not Loaded"}), "NVML: Driver Not Loaded"),
+        (FakeNvml(devices={"GPU-other": 0}), "NVML: Not Found"),
         (FakeNvml(mig=1), "the GPU is split by MIG: its counters cover all instances"),
+        (
+            FakeNvml(mig=1, devices={"GPU-whole": 1, "MIG-second": "instance"}),
+            "the GPU is split by MIG: its counters cover all instances",
+        ),
     ],
 )
 def test_without_nvml_all_is_unknown_with_the_reason(install, fake, why):

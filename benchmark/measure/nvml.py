@@ -60,12 +60,12 @@ def opened(device: torch.device) -> Iterator[Gpu]:
 
 
 def _handle(nvml: Any, properties: Any) -> Any:
-    """Find the GPU by its UUID; an instance of a split GPU has another, so then by its place on the bus."""
+    """Find the GPU by its UUID; that of a MIG instance leads to the GPU it is a part of."""
     try:
         return nvml.nvmlDeviceGetHandleByUUID(f"GPU-{properties.uuid}")
     except nvml.NVMLError:
-        place = (properties.pci_domain_id, properties.pci_bus_id, properties.pci_device_id)
-        return nvml.nvmlDeviceGetHandleByPciBusId("{:08X}:{:02X}:{:02X}.0".format(*place))
+        instance = nvml.nvmlDeviceGetHandleByUUID(f"MIG-{properties.uuid}")
+        return nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(instance)
 
 
 def process_bytes(device: torch.device) -> int | None:
