@@ -1,0 +1,214 @@
+"""Loss terms shared by methods, as pure functions of tensors. Import all of them from here.
+
+Those on class prototypes, pooled activations and pseudo-labels are written in modules of their own.
+
+Every term is a scalar in float32 at least, whatever the precision of its inputs and of autocast. Its
+gradient reaches the student only. Where no pixel qualifies it is 0 with a graph; it is never NaN for
+finite inputs. No shape or branch depends on the data, so terms trace under fake tensors and never wait
+for a GPU. Labels are (B, H, W) of any integer type: outputs' indices, 0 background, 255 ignored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmark.pixelwise import (
+    IGNORE,
+    at_least_float32,
+    masked_mean,
+    nearest_labels,
+    pixel_mean,
+    without_autocast,
+)
+from benchmark.pod import local_pod, merge_new_into_background
+from benchmark.prototypes import (
+    ClassSums,
+    attraction,
+    class_sums,
+    prototype_matching,
+    repulsion,
+    sparsity,
+)
+from benchmark.pseudolabels import (
+    PseudoLabels,
+    entropy_histogram,
+    entropy_medians,
+    normalised_entropy,
+    pseudo_label_cross_entropy,
+    pseudo_labels,
+)
+
+__all__ = [
+    "ClassSums",
+    "PseudoLabels",
+    "attraction",
+    "class_sums",
+    "cross_entropy",
+    "entropy_histogram",
+    "entropy_medians",
+    "entropy_weighted_distillation",
+    "feature_distillation",
+    "local_pod",
+    "merge_new_into_background",
+    "nearest_labels",
+    "normalised_entropy",
+    "output_distillation",
+    "prototype_matching",
+    "pseudo_label_cross_entropy",
+    "pseudo_labels",
+    "quadratic_penalty",
+    "repulsion",
+    "scaled_importance",
+    "sigmoid_distillation",
+    "similarity_distillation",
+    "sparsity",
+    "unbiased_cross_entropy",
+    "unbiased_distillation",
+]
+
+
+def cross_entropy(logits: Tensor, target: Tensor, ignore_index: int = IGNORE) -> Tensor:
+    """Return the mean over labelled pixels of -log p(``target`` (B, H, W)), ``logits`` (B, C, H, W)."""
+    total = F.cross_entropy(
+        at_least_float32(logits), target.long(), ignore_index=ignore_index, reduction="sum"
+    )
+    return total / (target != ignore_index).sum().clamp(min=1)
+
+
+def unbiased_cross_entropy(
+    logits: Tensor, target: Tensor, old_classes: int, ignore_index: int = IGNORE
+) -> Tensor:
+    """Return the cross entropy in which background means "background or any old class".
+
+    MiB (Cermelli et al., CVPR 2020), its cross-entropy loss. ``old_classes`` counts the background;
+    labels below it are background. With 1, or 0 at the first step, it is :func:`cross_entropy`. The
+    probability of a group of classes is the softmax of the logits with the group's replaced by their
+    logsumexp.
+    """
+    values = at_least_float32(logits)
+    old = max(old_classes, 1)
+    merged = torch.cat([values[:, :old].logsumexp(1, keepdim=True), values[:, old:]], 1)
+    shifted = (target.long() - (old - 1)).clamp(min=0)
+    return cross_entropy(merged, torch.where(target == ignore_index, ignore_index, shifted), ignore_index)
+
+
+def output_distillation(logits: Tensor, previous_logits: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Return the cross entropy of the student's old classes to the previous model's, per class.
+
+    LwF (Li & Hoiem, ECCV 2016) and ILT (Michieli & Zanuttigh, ICCV Workshops 2019), L'_D: softmax over
+    the first C_old channels of ``logits`` (B, C, H, W); per pixel minus the mean over those of p' log p,
+    p' from ``previous_logits`` (B, C_old, H, W); mean over pixels, those of ``mask`` (B, H, W) if given.
+    """
+    old = previous_logits.shape[1]
+    teacher = at_least_float32(previous_logits.detach()).softmax(1)
+    student = at_least_float32(logits[:, :old]).log_softmax(1)
+    return pixel_mean(-(teacher * student).sum(1) / old, mask)
+
+
+def unbiased_distillation(logits: Tensor, previous_logits: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Return :func:`output_distillation` where the student's background holds its new classes too.
+
+    MiB (Cermelli et al., CVPR 2020), its distillation loss: to the previous model the new classes were
+    background, so p(background) is p(background) + sum of p over the new classes, softmax over all C.
+    """
+    values = at_least_float32(logits)
+    old = previous_logits.shape[1]
+    background = torch.cat([values[:, :1], values[:, old:]], 1).logsumexp(1, keepdim=True)
+    return output_distillation(torch.cat([background, values[:, 1:old]], 1), previous_logits, mask)
+
+
+def entropy_weighted_distillation(
+    logits: Tensor, previous_logits: Tensor, mask: Tensor | None = None
+) -> Tensor:
+    """Return the distillation that trusts the previous model less where it is sure of one class.
+
+    CIL (Klingner et al., ITSC 2020, arXiv 2005.06050), its distillation loss: per pixel minus the sum
+    over the old classes of p' log p, p the softmax over all C, times 1 + the entropy of p' in bits; mean
+    over the pixels of ``mask`` (B, H, W), which are those without a new label. The mean does not divide
+    by the weights.
+    """
+    old = previous_logits.shape[1]
+    teacher = at_least_float32(previous_logits.detach()).log_softmax(1)
+    student = at_least_float32(logits).log_softmax(1)[:, :old]
+    probability = teacher.exp()
+    weight = 1 - (probability * teacher).sum(1) / math.log(2)
+    return pixel_mean(-weight * (probability * student).sum(1), mask)
+
+
+def sigmoid_distillation(
+    logits: Tensor, previous_logits: Tensor | None, target: Tensor, ignore_index: int = IGNORE
+) -> Tensor:
+    """Return iCaRL's loss: each output a binary classifier, old ones taught by the previous model.
+
+    iCaRL (Rebuffi et al., CVPR 2017), algorithm 3, by pixel: sum over outputs of the binary cross
+    entropy, to the sigmoid of ``previous_logits`` (B, C_old, H, W) for the first C_old outputs,
+    background among them, to the label for the others (all of them where there is no previous model);
+    mean over labelled pixels.
+    """
+    old = 0 if previous_logits is None else previous_logits.shape[1]
+    outputs = torch.arange(old, logits.shape[1], device=logits.device).view(1, -1, 1, 1)
+    values = at_least_float32(logits)
+    wanted = (target.unsqueeze(1) == outputs).to(values.dtype)
+    if previous_logits is not None:
+        wanted = torch.cat([previous_logits.detach().to(values.dtype).sigmoid(), wanted], 1)
+    losses = F.binary_cross_entropy_with_logits(values, wanted, reduction="none").sum(1)
+    return masked_mean(losses, target != ignore_index)
+
+
+def feature_distillation(features: Tensor, previous_features: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Return the mean squared difference of features (B, D, h, w), over the pixels of ``mask`` if given.
+
+    ILT (Michieli & Zanuttigh, ICCV Workshops 2019), L''_D. ``mask`` (B, H, W) of any size, brought to (h,
+    w).
+    """
+    student, teacher = at_least_float32(features), at_least_float32(previous_features.detach())
+    if mask is None:
+        return F.mse_loss(student, teacher.to(student.dtype))
+    height, width = features.shape[-2:]
+    return pixel_mean((student - teacher).square().mean(1), nearest_labels(mask, (height, width)))
+
+
+def similarity_distillation(features: Tensor, previous_features: Tensor) -> Tensor:
+    """Return how differently student and previous model see the images of a batch resemble each other.
+
+    SPKD (Tung & Mori, ICCV 2019), as in ILT's journal version (Michieli & Zanuttigh, CVIU 2021): Gram
+    matrices (B, B) of the flattened features, rows L2-normalised, squared Frobenius distance over B^2.
+    """
+    difference = _similarities(features) - _similarities(previous_features.detach())
+    return difference.square().mean()
+
+
+def quadratic_penalty(
+    parameters: Sequence[Tensor], anchors: Sequence[Tensor], importance: Sequence[Tensor]
+) -> Tensor:
+    """Return the sum of W (p - p_old)^2 over tensors of equal shapes, as EWC, RW and SI punish change.
+
+    EWC (Kirkpatrick et al., PNAS 2017), without the factor 1/2, as in the published code whose weights
+    are in use. At least one tensor.
+    """
+    terms = [
+        (weight * (new - old.detach()).square()).sum()
+        for new, old, weight in zip(parameters, anchors, importance, strict=True)
+    ]
+    return torch.stack(terms).sum()
+
+
+def scaled_importance(importance: Tensor) -> Tensor:
+    """Return (T - min) / (max - min) of one parameter's importance, 0 where all its elements are equal."""
+    lowest, highest = importance.aminmax()
+    span = highest - lowest
+    return (importance - lowest) / torch.where(span > 0, span, 1.0)
+
+
+def _similarities(features: Tensor) -> Tensor:
+    """Return the Gram matrix (B, B) of the images' features, rows of length 1 (0 for features all 0)."""
+    rows = at_least_float32(features).flatten(1)
+    with without_autocast(rows.device):
+        gram = rows @ rows.t()
+    length = torch.linalg.vector_norm(gram, dim=1, keepdim=True)
+    return gram / torch.where(length > 0, length, 1.0)
