@@ -20,7 +20,7 @@ from benchmark.protocol import Protocol, model_meaning
 from benchmark.record import write_atomic
 from benchmark.runtime import Runtime
 
-_UNRELATED = {"cli.py", "sweep.py", "estimate.py", "finding.py", "metrics.py", "record.py", "check.py"}
+_UNRELATED = {"cli.py", "sweep.py", "estimate.py", "finding.py", "sources.py", "metrics.py", "record.py", "check.py"}
 
 
 @dataclass(frozen=True)

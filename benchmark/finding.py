@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import math
 import re
 import sys
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import MethodError, unknown_name
+from benchmark.sources import source_digest
 
 if TYPE_CHECKING:
     from benchmark.method import Method
@@ -34,7 +36,8 @@ class Variant:
     """A method with its hyper-parameters.
 
     ``text`` is canonical: the name and the hyper-parameters that are not the default, sorted.
-    ``source_digest`` covers the adapter's file and those of the methods it works on top of.
+    ``source_digest`` covers the adapter's file, those of the methods it works on top of, and what of
+    ``methods/`` any of them imports.
     """
 
     method: Method
@@ -45,10 +48,13 @@ class Variant:
 
 def method_files() -> dict[str, Path]:
     """Return the file of every method in ``methods/``, by name, without importing any."""
-    spec = importlib.util.find_spec("methods")
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    files = [file for folder in folders for file in sorted(Path(folder).glob("*.py"))]
+    files = [file for folder in _methods_folders() for file in sorted(folder.glob("*.py"))]
     return {file.stem: file for file in files if not file.stem.startswith("_")}
+
+
+def _methods_folders() -> list[Path]:
+    spec = importlib.util.find_spec("methods")
+    return [Path(folder) for folder in spec.submodule_search_locations or []] if spec else []
 
 
 def method_names() -> list[str]:
@@ -60,7 +66,9 @@ def split_spec(spec: str) -> tuple[str, dict[str, str]]:
     """Split ``name:k=v,k=v`` (or ``path.py:k=v``) into the name and the hyper-parameters' texts."""
     match = _SPEC.fullmatch(spec)
     if match is None:
-        raise MethodError(f"method {spec!r} is empty; expected NAME, NAME:key=value,… or a path to a .py file")
+        raise MethodError(
+            f"method {spec!r} is empty; expected NAME, NAME:key=value,… or a path to a .py file"
+        )
     pairs = _NEXT_PARAM.split(match["params"]) if match["params"] else []
     return match["name"], split_pairs(pairs, where=f"method {match['name']!r}")
 
@@ -70,10 +78,10 @@ def split_pairs(pairs: list[str], where: str) -> dict[str, str]:
     params: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
-        if not equals or not key:
+        if not equals or not key.strip():
             raise MethodError(f"{where}: hyper-parameter {pair!r} is not of the form name=value")
-        if key in params:
-            raise MethodError(f"{where}: hyper-parameter {key!r} is given twice")
+        if key.strip() in params:
+            raise MethodError(f"{where}: hyper-parameter {key.strip()!r} is given twice")
         params[key.strip()] = value.strip()
     return params
 
@@ -85,16 +93,22 @@ def find_method(name: str, params: Mapping[str, object] | None = None) -> Varian
     an unknown method (nearest match named), a file that holds none, or a hyper-parameter that is
     unknown, of the wrong type or out of range.
     """
+    method = _build(name, params or {})
+    known = fields(method)  # type: ignore[arg-type]
+    values = {field.name: getattr(method, field.name) for field in known}
+    changed = {field.name: values[field.name] for field in known if values[field.name] != field.default}
+    text = ",".join(f"{key}={_text(changed[key])}" for key in sorted(changed))
+    files = [Path(inspect.getfile(type(part))) for part in chain(method)]
+    digest = source_digest(files, _methods_folders())
+    return Variant(method, f"{method.name}:{text}" if text else method.name, values, digest)
+
+
+def _build(name: str, params: Mapping[str, object]) -> Method:
     stem, texts = split_spec(name)
-    doubled = sorted(texts.keys() & (params or {}).keys())
+    doubled = sorted(texts.keys() & params.keys())
     if doubled:
         raise MethodError(f"method {stem!r}: hyper-parameter {doubled[0]!r} is given twice")
-    cls = _method_class(_module_of(stem))
-    method = _construct(cls, {**texts, **(params or {})})
-    values = {field.name: getattr(method, field.name) for field in fields(cls)}  # type: ignore[arg-type]
-    changed = {f.name: values[f.name] for f in fields(cls) if values[f.name] != f.default}  # type: ignore[arg-type]
-    text = ",".join(f"{key}={_text(changed[key])}" for key in sorted(changed))
-    return Variant(method, f"{cls.name}:{text}" if text else cls.name, values, _source_digest(method))
+    return _construct(_method_class(stem), {**texts, **params})
 
 
 def _text(value: object) -> str:
@@ -134,9 +148,10 @@ def _module_from_path(path: Path) -> ModuleType:
     return module
 
 
-def _method_class(module: ModuleType) -> type[Method]:
+def _method_class(name: str) -> type[Method]:
     from benchmark.method import Method
 
+    module = _module_of(name)
     where = f"method file {Path(str(module.__file__)).name!r}"
     found = [
         cls
@@ -146,9 +161,11 @@ def _method_class(module: ModuleType) -> type[Method]:
     if len(found) != 1:
         raise MethodError(f"{where} defines {len(found)} subclasses of Method; expected exactly one")
     cls = found[0]
-    if not is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-        raise MethodError(f"{where}: {cls.__name__} is not a frozen dataclass; expected @dataclass(frozen=True)")
-    cls.name = Path(str(module.__file__)).stem
+    if not is_dataclass(cls) or not cls.__dataclass_params__.frozen:
+        raise MethodError(
+            f"{where}: {cls.__name__} is not a frozen dataclass; expected @dataclass(frozen=True)"
+        )
+    cls.name = Path(name).stem if name.endswith(".py") else name
     return cls
 
 
@@ -160,24 +177,26 @@ def _construct(cls: type[Method], params: dict[str, object]) -> Method:
         if key not in known:
             raise MethodError(f"method {cls.name!r}: {unknown_name('hyper-parameter', key, known)}")
     try:
-        return TypeAdapter(cls).validate_python(params)
+        method = TypeAdapter(cls).validate_python(params)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        got = f"hyper-parameter {where!r}: got {params[where]!r}, " if where in params else ""
-        raise MethodError(f"method {cls.name!r}: {got}{first['msg']}") from error
-
-
-def _source_digest(method: Method) -> str:
-    digest = hashlib.sha256()
-    for part in chain(method):
-        digest.update(Path(inspect.getfile(type(part))).read_bytes())
-    return digest.hexdigest()
+        where = f"hyper-parameter {first['loc'][0]!r}: " if first["loc"] else ""
+        got = f"got {params[first['loc'][0]]!r}, " if first["loc"] and first["loc"][0] in params else ""
+        raise MethodError(f"method {cls.name!r}: {where}{got}{first['msg']}") from error
+    for key, given in params.items():
+        value = getattr(method, key)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise MethodError(
+                f"method {cls.name!r}: hyper-parameter {key!r}: got {given!r}, expected a number"
+            )
+    return method
 
 
 def chain(method: Method) -> list[Method]:
-    """Return a method and those it works on top of, outermost first."""
+    """Return a method and those it works on top of, outermost first. Raises MethodError for a circle."""
     found = [method]
     while isinstance(on := getattr(found[-1], "on", None), str):
-        found.append(find_method(on).method)
+        found.append(_build(on, {}))
+        if found[-1] in found[:-1]:
+            raise MethodError(f"method {method.name!r} works on top of itself (on={on!r})")
     return found
