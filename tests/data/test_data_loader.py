@@ -140,7 +140,7 @@ def scramble(number: int) -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_global_random_state_is_neither_read_nor_moved(workers: int) -> None:
     scramble(1)
-    before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # type: ignore[index, union-attr]
+    before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # type: ignore[index]
     first = list(batches(5, augmentation=VARIED, workers=workers))
     assert torch.equal(torch.get_rng_state(), before[0])
     assert np.array_equal(np.random.get_state()[1], before[1])  # type: ignore[index]
