@@ -38,9 +38,9 @@ report: $(VENV)/installed-base  ## build the leaderboard from results/ into repo
 
 lock: $(VENV)/bin/python  ## write requirements.lock: the newest versions that fit, from an environment of its own
 	$(BIN)/python -m venv --clear build/lock
-	build/lock/bin/python -m pip install --quiet '.[dev,tensorboard]'
+	build/lock/bin/python -m pip install --quiet -e '.[dev,tensorboard]'
 	sed -n '/^#/p' requirements.lock >build/lock/header
-	build/lock/bin/python -m pip freeze --exclude cssbench | cat build/lock/header - >requirements.lock
+	build/lock/bin/python -m pip freeze --exclude-editable | cat build/lock/header - >requirements.lock
 	rm -r build/lock
 
 clean:  ## remove the environment and what tools have left; records stay
