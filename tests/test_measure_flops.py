@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.measure.flops import FlopTracker, count_macs
@@ -352,6 +353,14 @@ def test_counts_on_meta_tensors_without_any_weights():
     with torch.device("meta"):
         model, image = nn.Conv2d(3, 8, 3), torch.zeros(1, 3, 1000, 1000)
     assert tracked_macs(model, image) == 8 * 27 * 998**2
+
+
+def test_an_optimiser_and_fake_tensors_raise_no_suspicion():
+    layer = nn.Linear(3, 4)
+    with FakeTensorMode(allow_non_fake_inputs=True), FlopTracker() as tracker:
+        layer(torch.empty(2, 3)).sum().backward()
+        torch.optim.SGD(layer.parameters(), lr=0.1).step()
+    assert tracker.flops == 2 * 2 * 2 * 12 and not tracker.suspects
 
 
 def iteration(model, image, optimiser):

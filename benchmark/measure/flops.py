@@ -19,6 +19,8 @@ from torch.utils._pytree import tree_leaves
 from benchmark.measure.formulas import FVCORE_HANDLES, TORCH_FORMULAS, moves_data, suspects
 from benchmark.measure.undisturbed import undisturbed
 
+# A look at an attribute of a tensor subclass; marks for the profiler.
+_SILENT = frozenset({"prim", "profiler"})
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 
@@ -140,6 +142,8 @@ class FlopTracker(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if func.namespace in _SILENT:
+            return func(*args, **kwargs)
         formula = TORCH_FORMULAS.get(func.overloadpacket)
         if formula is None and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), _COMPOSITE):
             # Inference mode hands over composite operators whole: take them apart as torch itself does.
