@@ -51,7 +51,7 @@ def iterations_per_epoch(images: int, batch: int) -> int:
     return -(-images // batch)
 
 
-def train_batches(  # noqa: PLR0913
+def train_batches(
     split: Split,
     images: Indices,
     *,
@@ -75,7 +75,7 @@ def train_batches(  # noqa: PLR0913
     return _ahead(batches, wanted, workers) if workers else map(batches.__getitem__, wanted)
 
 
-def ordered_batches(  # noqa: PLR0913
+def ordered_batches(
     split: Split,
     images: Indices,
     *,

@@ -170,11 +170,11 @@ def _by_stem(folder: Path) -> Mapping[str, Path]:
 
 
 def _decode(colours: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
-    packed = colours.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
-    label = _table()[packed]
-    unknown = np.argwhere(label == _UNKNOWN)
-    if unknown.size:
-        row, column = unknown[0].tolist()
+    red, green, blue = (colours[..., channel].astype(np.uint32) for channel in range(3))
+    label: NDArray[np.uint8] = _table().take(red << 16 | green << 8 | blue)
+    unknown = label == _UNKNOWN
+    if unknown.any():
+        row, column = np.argwhere(unknown)[0].tolist()
         raise DataError(
             f"label map {path} has the unknown colour {tuple(colours[row, column].tolist())} at row {row}, "
             f"column {column}; expected one of the {len(CLASSES) + len(IGNORED)} colours of MSRC-v2"
