@@ -26,7 +26,7 @@ class ModelPreset:
     steps that add one class (None: as other later steps).
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     name: str
     description: str

@@ -28,7 +28,7 @@ _COSMETIC = ("id", "name", "scenario", "description", "joint", "joint_method")
 class Augmentation:
     """Random scale (a factor, uniform in its range), crop to the preset's size, horizontal flip."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     random_scale: tuple[Positive, Positive] = (0.5, 2.0)
     flip: Fraction = 0.5
@@ -58,8 +58,9 @@ class Protocol:
     """One resolved protocol.
 
     ``joint`` names the protocol of the upper bound (None: this is it), which is run with
-    ``joint_method`` alone. ``classes`` names the dataset's labels 1, 2, ...; label 0 is background where ``background`` is true
-    and otherwise what is left unlabelled. ``steps`` holds labels in learning order, background in none.
+    ``joint_method`` alone. ``classes`` names the dataset's labels 1, 2, ...; label 0 is background where
+    ``background`` is true and otherwise what is left unlabelled. ``steps`` holds labels in learning
+    order, background in none.
     """
 
     id: str
@@ -107,12 +108,14 @@ class Protocol:
 
 
 def _meaning(content: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in content.items() if k not in _COSMETIC} | {"model": model_meaning(content["model"])}
+    return {k: v for k, v in content.items() if k not in _COSMETIC} | {
+        "model": model_meaning(content["model"])
+    }
 
 
 def model_meaning(preset: dict[str, Any]) -> dict[str, Any]:
     """Return what of a preset, given as a mapping, decides results."""
     content = {k: v for k, v in preset.items() if k not in _COSMETIC}
-    if content["sha256"] is not None:
+    if content["pretrained"].endswith(".safetensors"):
         content["pretrained"] = None  # a file is what it holds, wherever it lies
     return content

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -18,6 +20,7 @@ from benchmark.protocol import SETTINGS, Augmentation, Evaluation, Protocol, Set
 Split = Literal["test", "validation"]
 Content = TypeVar("Content")
 JOINT = "joint"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")  # names become names of folders
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class Family:
 
     ``name`` is the first part of the ids, the file's stem unless given. ``scenarios`` maps a name to
     the dataset's labels (1, 2, ...) of each step; the joint bound, all classes in one step, is implied and
-    is run with ``joint_method`` alone. ``aliases`` are other names of scenarios.
+    is run with ``joint_method`` alone. ``aliases`` are other names of scenarios. ``model`` names the
+    default preset, or its TOML file, seen from the family's own.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -49,17 +53,15 @@ class Family:
 
     def ids(self) -> list[str]:
         """Return every protocol id of the family, the joint bound last."""
-        pairs = [f"{self.name}-{scenario}-{setting}" for scenario in self.scenarios for setting in self.settings]
+        pairs = [
+            f"{self.name}-{scenario}-{setting}" for scenario in self.scenarios for setting in self.settings
+        ]
         return [*pairs, f"{self.name}-{JOINT}"]
 
 
 def protocols_folder() -> Path:
-    """Return the folder of the protocols that ship with the project."""
-    spec = find_spec("protocols")
-    locations = list(spec.submodule_search_locations or []) if spec else []
-    if not locations:
-        raise ProtocolError("the folder 'protocols' is not installed beside the package 'benchmark'")
-    return Path(locations[0])
+    """Return the folder of the protocols that ship with the project, beside this package."""
+    return Path(__file__).resolve().parent.parent / "protocols"
 
 
 def family_files() -> dict[str, Path]:
@@ -85,12 +87,21 @@ def _read(path: Path, kind: type[Content], what: str) -> Content:
     except tomllib.TOMLDecodeError as error:
         raise ProtocolError(f"{what} {path} is not TOML: {error}") from error
     content.setdefault("name", path.stem)
+    _check_names([content["name"]], f"{what} {path}: key 'name'")
     try:
-        return TypeAdapter(kind).validate_python(content)
+        # As JSON, since strict Python would refuse TOML's lists where a tuple is meant.
+        return TypeAdapter(kind).validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ProtocolError(f"{what} {path}: key {where!r}: {first['msg']}") from error
+        got = "" if first["type"] == "missing" else f", got {str(first['input'])[:80]!r}"
+        raise ProtocolError(f"{what} {path}: key {where!r}: {first['msg']}{got}") from error
+
+
+def _check_names(names: Iterable[object], where: str) -> None:
+    for name in names:
+        if not _NAME.fullmatch(str(name)):
+            raise ProtocolError(f"{where}: got {name!r}, expected letters, digits, '.', '_', '+' and '-'")
 
 
 @lru_cache
@@ -98,14 +109,26 @@ def load_family(path: Path) -> Family:
     """Read and validate one TOML of protocols. Raises ProtocolError, one sentence, with file and key."""
     family = _read(path, Family, "protocol file")
     where = f"protocol file {path}"
+    _check_names([*family.scenarios, *family.aliases], f"{where}: name of a scenario")
     for scenario, steps in family.scenarios.items():
         _check_steps(steps, len(family.classes), f"{where}: scenario {scenario!r}")
     for alias, target in family.aliases.items():
         if target not in family.scenarios:
-            raise ProtocolError(f"{where}: alias {alias!r}: {unknown_name('scenario', target, family.scenarios)}")
+            raise ProtocolError(
+                f"{where}: alias {alias!r}: {unknown_name('scenario', target, family.scenarios)}"
+            )
+        if alias in family.scenarios:
+            raise ProtocolError(f"{where}: alias {alias!r} is the name of a scenario too; expected another")
     if "test" not in family.splits:
         raise ProtocolError(f"{where}: key 'splits' has no 'test'; expected at least [splits.test]")
-    return family
+    low, high = family.augmentation.random_scale
+    if low > high:
+        raise ProtocolError(
+            f"{where}: key 'augmentation.random_scale': got {low} to {high}, expected low to high"
+        )
+    return (
+        replace(family, model=str(path.parent / family.model)) if family.model.endswith(".toml") else family
+    )
 
 
 def _check_steps(steps: tuple[tuple[int, ...], ...], classes: int, where: str) -> None:
@@ -114,7 +137,9 @@ def _check_steps(steps: tuple[tuple[int, ...], ...], classes: int, where: str) -
         raise ProtocolError(f"{where} has an empty step; expected at least one class in each")
     wrong = [label for label in labels if not 1 <= label <= classes]
     if wrong:
-        raise ProtocolError(f"{where} names class {wrong[0]}; expected 1 to {classes} (background is implied)")
+        raise ProtocolError(
+            f"{where} names class {wrong[0]}; expected 1 to {classes} (background is implied)"
+        )
     twice = [label for label in labels if labels.count(label) > 1]
     if twice:
         raise ProtocolError(f"{where} names class {twice[0]} twice; expected each class in one step")
@@ -124,10 +149,24 @@ def load_preset(name: str) -> ModelPreset:
     """Return the model preset called ``name``, or the one in the TOML file of that path."""
     path = Path(name) if name.endswith(".toml") else preset_files().get(name)
     if path is None:
-        raise ProtocolError(unknown_name("model preset", name, preset_files()) + " (or a path to a .toml file)")
+        raise ProtocolError(
+            unknown_name("model preset", name, preset_files()) + " (or a path to a .toml file)"
+        )
     preset = _read(path, ModelPreset, "model preset")
-    if preset.pretrained.endswith(".safetensors") and preset.sha256 is None:
-        raise ProtocolError(f"model preset {path}: key 'sha256' is missing; expected the digest of {preset.pretrained}")
+    is_file = preset.pretrained.endswith(".safetensors")
+    if is_file and preset.sha256 is None:
+        raise ProtocolError(
+            f"model preset {path}: key 'sha256' is missing; expected the digest of {preset.pretrained}"
+        )
+    if preset.sha256 is not None and not is_file:
+        raise ProtocolError(
+            f"model preset {path}: key 'sha256' is given, but 'pretrained' is {preset.pretrained!r}; "
+            "expected it with a .safetensors file alone"
+        )
+    if preset.optimiser == "sgd" and preset.nesterov and preset.momentum == 0:
+        raise ProtocolError(
+            f"model preset {path}: key 'nesterov' is true with 'momentum' 0; expected momentum above 0"
+        )
     return preset
 
 

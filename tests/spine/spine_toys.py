@@ -77,7 +77,7 @@ LOSS = """
 
 
 def write_method(folder: Path, body: str = "", name: str = "toy", loss: str = LOSS) -> Path:
-    """Write an adapter whose class has ``body`` (indented by four), and a plain loss unless told otherwise."""
+    """Write an adapter whose class has ``body`` (indented by four) and ``loss``, a plain one unless given."""
     path = folder / f"{name}.py"
     path.write_text(METHOD + body + loss)
     return path

@@ -105,7 +105,8 @@ def test_a_missing_path_is_named(tmp_path):
         ),
         (
             "from dataclasses import dataclass\nfrom benchmark.method import Method\n"
-            "@dataclass(frozen=True)\nclass A(Method): pass\n@dataclass(frozen=True)\nclass B(Method): pass\n",
+            "@dataclass(frozen=True)\nclass A(Method): pass\n"
+            "@dataclass(frozen=True)\nclass B(Method): pass\n",
             "defines 2 subclasses of Method; expected exactly one",
         ),
     ],
@@ -256,7 +257,7 @@ def installed(tmp_path, monkeypatch):
     package.write_text("")
     monkeypatch.syspath_prepend(str(tmp_path))
     points = EntryPoints([EntryPoint("offered", "somewhere.inside", finding.ENTRY_POINTS)])
-    monkeypatch.setattr(finding, "entry_points", lambda **wanted: points.select(**wanted))
+    monkeypatch.setattr(finding, "entry_points", points.select)
     yield
     for name in ("somewhere", "somewhere.inside"):
         sys.modules.pop(name, None)
@@ -271,7 +272,7 @@ def test_a_method_of_an_installed_package_is_found_under_the_name_it_is_offered_
 
 def test_a_file_of_the_project_wins_over_an_installed_one(installed, monkeypatch):
     points = EntryPoints([EntryPoint("fine_tune", "somewhere.inside", finding.ENTRY_POINTS)])
-    monkeypatch.setattr(finding, "entry_points", lambda **wanted: points.select(**wanted))
+    monkeypatch.setattr(finding, "entry_points", points.select)
     assert find_method("fine_tune").params == {}
 
 
