@@ -38,7 +38,7 @@ class EWC(ImportanceMethod):
     kept: ClassVar[tuple[str, ...]] = ("fisher",)
 
     penalty: Annotated[float, Field(ge=0)] = 500.0
-    """Weight of the penalty. 500: MiB's paper; SDR's code has 1000, PLOP's 100."""
+    """Weight of the penalty. 500: MiB's code; SDR's code has 1000, PLOP's 100."""
 
     rate: Annotated[float, Field(gt=0, le=1)] = 0.9
     """Share of the newest squared gradient in F. 0.9: MiB's, PLOP's and SDR's code."""

@@ -80,7 +80,7 @@ class ILT(Method):
 
     def __post_init__(self) -> None:
         """Refuse schemes that do not exist and terms that could never have a gradient."""
-        if not self.terms or self.scheme != "+".join(term for term in TERMS if term in self.terms):
+        if not self.scheme or self.scheme != "+".join(term for term in TERMS if term in self.terms):
             raise ValueError(
                 f"scheme is {'+'.join(TERMS)} or a part of it in this order, got {self.scheme!r}"
             )

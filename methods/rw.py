@@ -43,7 +43,7 @@ class RW(ImportanceMethod):
     kept: ClassVar[tuple[str, ...]] = ("fisher", "score")
 
     penalty: Annotated[float, Field(ge=0)] = 100.0
-    """Weight of the penalty. 100: MiB's paper and PLOP's code; SDR's code has 1000."""
+    """Weight of the penalty. 100: MiB's and PLOP's code; SDR's code has 1000."""
 
     rate: Annotated[float, Field(gt=0, le=1)] = 0.9
     """Share of the newest squared gradient in F. 0.9: MiB's, PLOP's and SDR's code."""

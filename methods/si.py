@@ -41,7 +41,7 @@ class SI(ImportanceMethod):
     kept: ClassVar[tuple[str, ...]] = ("score",)
 
     penalty: Annotated[float, Field(ge=0)] = 500.0
-    """Weight of the penalty. 500: MiB's paper; SDR's code has 1000, PLOP's 100."""
+    """Weight of the penalty. 500: MiB's code; SDR's code has 1000, PLOP's 100."""
 
     def importance(self, state: State) -> Named:
         """Return the scaled score of earlier steps."""
