@@ -7,6 +7,7 @@ the same grid.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import inspect
 from itertools import pairwise
@@ -18,11 +19,11 @@ from torch import Tensor, nn
 
 from benchmark.errors import ProtocolError
 from benchmark.preset import ModelPreset
+from benchmark.weights import load_body, timm_name
 
 STAGES = 4
 """Stages an encoder is cut into: a pyramid's last four maps, four equal runs of a transformer's blocks."""
 
-_NORMALISES_FEATURES = ("norm", "neck")
 # What timm's attention modules call their projections.
 _PROJECTIONS = ("qkv", "q_proj", "q", "to_q")
 
@@ -51,7 +52,6 @@ class Encoder(nn.Module):
         self.stride = int(info[ends[-1]]["reduction"])
         self.channels = int(info[ends[-1]]["num_chs"])
         self.is_convolutional = not any(hasattr(m, name) for m in body.modules() for name in _PROJECTIONS)
-        self._drop_head()
 
     def forward(self, image: Tensor, stages: bool = False) -> Encoded:
         """Return the features of images (B, 3, H, W), H and W multiples of ``stride``."""
@@ -64,28 +64,26 @@ class Encoder(nn.Module):
         first convolution and its norm; a transformer's patch and position embedding). Element i + 1 is
         what stage i needs beyond that; the last one also holds the norm or neck behind the last stage.
         """
-        named = list(self.body.named_parameters())
-        trunk = self._stage_modules[0].split(".")[0]
-        cuts = [0, min(i for i, (name, _) in enumerate(named) if name.split(".")[0] == trunk)]
-        for module in self._stage_modules[:-1]:
-            cuts.append(max(i + 1 for i, (name, _) in enumerate(named) if name.startswith(f"{module}.")))
-        parameters = [parameter for _, parameter in named]
+        order = {name: i for i, (name, _) in enumerate(self.body.named_modules())}
+        absent = [stage for stage in self._stage_modules if stage not in order]
+        if absent:
+            raise ProtocolError(
+                f"the stages of {type(self.body).__name__} are no modules of their own: {absent}"
+            )
+        owners = [order[name.rpartition(".")[0]] for name, _ in self.body.named_parameters()]
+        trunk = order[self._stage_modules[0].split(".")[0]]
+        ends = [max(order[name] for name in order if _within(name, stage)) for stage in self._stage_modules]
+        cuts = [0, sum(i < trunk for i in owners), *(sum(i <= end for i in owners) for end in ends[:-1])]
+        parameters = list(self.body.parameters())
         return [parameters[start:end] for start, end in pairwise([*cuts, len(parameters)])]
-
-    def _drop_head(self) -> None:
-        """Replace what stands behind the last stage and does not shape the features."""
-        names = [name for name, _ in self.body.named_children()]
-        for name in names[names.index(self._stage_modules[-1].split(".")[0]) + 1 :]:
-            if name not in self._kept_behind_stages:
-                setattr(self.body, name, nn.Identity())
-
-    @property
-    def _kept_behind_stages(self) -> tuple[str, ...]:
-        return ()
 
 
 class PyramidEncoder(Encoder):
     """CNNs and hierarchical transformers: the features are the last stage's map."""
+
+    def __init__(self, body: nn.Module, ends: tuple[int, ...]) -> None:
+        super().__init__(body, ends)
+        self.body.prune_intermediate_layers(list(ends), prune_norm=True, prune_head=True)
 
     def forward(self, image: Tensor, stages: bool = False) -> Encoded:
         """Return the last stage's map and, if asked for, those of all stages."""
@@ -99,11 +97,10 @@ class PlainEncoder(Encoder):
 
     def __init__(self, body: nn.Module, ends: tuple[int, ...]) -> None:
         super().__init__(body, ends)
-        self.channels = int(getattr(body, "num_features", self.channels))
-
-    @property
-    def _kept_behind_stages(self) -> tuple[str, ...]:
-        return _NORMALISES_FEATURES
+        self.channels = int(self.body.num_features)
+        self.body.reset_classifier(0, "")
+        if hasattr(body, "fc_norm"):
+            self.body.fc_norm = nn.Identity()  # normalises the pooled classification feature only
 
     def forward(self, image: Tensor, stages: bool = False) -> Encoded:
         """Return the output as a grid and, if asked for, the blocks' outputs at the stages' ends."""
@@ -116,35 +113,46 @@ class PlainEncoder(Encoder):
         if tokens.ndim == 4:
             return tokens
         height, width = (size // self.stride for size in image.shape[2:])
-        patches = tokens[:, self.body.num_prefix_tokens :]
+        patches = tokens[:, getattr(self.body, "num_prefix_tokens", 0) :]
         return patches.transpose(1, 2).reshape(len(image), -1, height, width)
 
 
-def build_encoder(preset: ModelPreset) -> Encoder:
-    """Build the preset's encoder with random weights, drawn from torch's global stream.
+def _within(name: str, parent: str) -> bool:
+    return name == parent or name.startswith(f"{parent}.")
+
+
+def build_encoder(preset: ModelPreset, load_weights: bool = True) -> Encoder:
+    """Build the preset's encoder; random weights are drawn from torch's global stream.
 
     Raises ProtocolError for an unknown name, arguments the encoder does not take, an output stride it
-    cannot have and an image size that is not a multiple of its stride.
+    cannot have and an image size that is no multiple of its stride, DataError as :func:`load_body`.
     """
+    _check_name(preset)
+    name = timm_name(preset)
+    with torch.device("meta"), torch.no_grad():
+        arguments = _arguments(preset, type(_probe(preset, name, preset.encoder_args)))
+        probe = _probe(preset, name, arguments)
+        _check(preset, _wrap(preset, copy.deepcopy(probe)), sized="img_size" in arguments)
+    if load_weights and preset.pretrained != "random":
+        return _wrap(preset, load_body(preset, arguments, probe))
+    return _wrap(preset, timm.create_model(name, num_classes=0, **arguments))
+
+
+def _check_name(preset: ModelPreset) -> None:
     known = timm.list_models()
     if preset.encoder not in known:
         near = difflib.get_close_matches(preset.encoder, known, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else f", of which there are {len(known)}"
-        raise ProtocolError(f"model {preset.name!r}: {preset.encoder!r} is not an encoder of timm's{hint}")
-    with torch.device("meta"):
-        body = _create(preset, preset.encoder_args)
-    arguments = _arguments(preset, type(body))
-    with torch.device("meta"):
-        _check(preset, _wrap(_create(preset, arguments)))
-    return _wrap(_create(preset, arguments))
+        hint = f"did you mean {near[0]!r}?" if near else f"timm has {len(known)}"
+        raise ProtocolError(f"model {preset.name!r}: unknown encoder {preset.encoder!r}; {hint}")
 
 
-def _create(preset: ModelPreset, arguments: dict[str, Any]) -> nn.Module:
+def _probe(preset: ModelPreset, name: str, arguments: dict[str, Any]) -> nn.Module:
+    """Build without data what is to be built, so that what the preset asks for is refused early."""
     try:
-        return timm.create_model(preset.encoder, num_classes=0, **arguments)
+        return timm.create_model(name, num_classes=0, **arguments)
     except (TypeError, ValueError, AssertionError, NotImplementedError, RuntimeError) as error:
         raise ProtocolError(
-            f"model {preset.name!r}: timm cannot build {preset.encoder} with {arguments}: {error}"
+            f"model {preset.name!r}: timm cannot build {name} with {arguments}: {error}"
         ) from error
 
 
@@ -156,23 +164,31 @@ def _arguments(preset: ModelPreset, kind: type[nn.Module]) -> dict[str, Any]:
     return known | preset.encoder_args
 
 
-def _wrap(body: nn.Module) -> Encoder:
-    info: Any = getattr(body, "feature_info", [])
-    plain = len({stage["reduction"] for stage in info}) == 1 and len(info) > 1
-    depth = len(info)
-    if plain:
+def _wrap(preset: ModelPreset, body: nn.Module) -> Encoder:
+    stages: Any = getattr(body, "feature_info", None)
+    if not stages or not hasattr(body, "forward_intermediates"):
+        raise ProtocolError(
+            f"model {preset.name!r}: {preset.encoder} does not hand out the maps of its stages"
+        )
+    depth = len(stages)
+    if len({stage["reduction"] for stage in stages}) == 1:
         return PlainEncoder(body, tuple(sorted({-(-depth * i // STAGES) - 1 for i in range(1, STAGES + 1)})))
     return PyramidEncoder(body, tuple(range(max(0, depth - STAGES), depth)))
 
 
-def _check(preset: ModelPreset, encoder: Encoder) -> None:
-    if preset.output_stride not in (None, encoder.stride):
+def _check(preset: ModelPreset, encoder: Encoder, sized: bool) -> None:
+    where, stride = f"model {preset.name!r}: {preset.encoder}", encoder.stride
+    if preset.output_stride not in (None, stride):
+        raise ProtocolError(f"{where} has output stride {stride}, expected {preset.output_stride}")
+    if sized and preset.image_size % stride:
         raise ProtocolError(
-            f"model {preset.name!r}: {preset.encoder} cannot have output stride {preset.output_stride}, "
-            f"its features come at {encoder.stride}"
+            f"{where} needs an image_size that is a multiple of {stride}, got {preset.image_size}"
         )
-    if preset.image_size % encoder.stride:
-        raise ProtocolError(
-            f"model {preset.name!r}: image_size {preset.image_size} is not a multiple of "
-            f"{encoder.stride}, the stride of {preset.encoder}"
-        )
+    side = -(-preset.image_size // stride) * stride
+    try:
+        features = encoder.eval()(torch.empty(1, 3, side, side)).features
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise ProtocolError(f"{where} cannot take images of {side} pixels: {error}") from error
+    expected = (1, encoder.channels, side // stride, side // stride)
+    if features.shape != expected:
+        raise ProtocolError(f"{where} gives features of shape {tuple(features.shape)}, expected {expected}")

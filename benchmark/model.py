@@ -13,7 +13,6 @@ from benchmark.decoder import ASPP, Decoded, PooledBatchNorm, SingleConvolution,
 from benchmark.encoder import Encoded, Encoder, build_encoder
 from benchmark.method import Need, Output
 from benchmark.preset import ModelPreset
-from benchmark.weights import load_encoder_weights
 
 __all__ = [
     "ASPP",
@@ -125,9 +124,7 @@ def build_model(preset: ModelPreset, outputs: int, *, load_weights: bool = True)
     Raises ProtocolError for an encoder that does not exist or cannot be what the preset asks,
     DataError for pretrained weights that are absent or do not fit.
     """
-    encoder = build_encoder(preset)
-    if load_weights:
-        load_encoder_weights(encoder, preset)
+    encoder = build_encoder(preset, load_weights)
     decoder = build_decoder(preset, encoder.channels, encoder.stride)
     return SegModel(encoder, decoder, Classifier(preset.decoder_channels, outputs))
 
