@@ -24,7 +24,7 @@ from benchmark.protocols import load_protocol
 from benchmark.record import Status, StepRecord
 from benchmark.recording import Ending, Outcome, Run, RunSpec, record_path, write
 from benchmark.runtime import start_runtime
-from benchmark.steps import StepRunner
+from benchmark.steps import StepRunner, step_view
 from benchmark.termlog import DivergedError, TermLog, open_board
 
 _FRAMES = 4
@@ -43,8 +43,8 @@ def resolve(spec: RunSpec) -> Run:
     joint = load_protocol(protocol.joint, spec.model, spec.split) if protocol.joint else None
     runtime = start_runtime(spec.device, protocol.model, spec.seed)
     plan = plan_steps(protocol, open_dataset(protocol.dataset, spec.data_root))
-    first = StepRunner(protocol, variant, plan, runtime).view(0)
-    return Run(spec, protocol, joint, variant, plan, runtime, variant.method.resolved(first))
+    decided = variant.method.resolved(step_view(protocol, plan, 0))
+    return Run(spec, protocol, joint, variant, plan, runtime, decided)
 
 
 def check_fits(variant: Variant, protocol: Protocol) -> None:

@@ -59,6 +59,20 @@ class BatchPass:
         return self.batches()
 
 
+def step_view(protocol: Protocol, plan: Plan, step: int) -> StepView:
+    """Return what a method may know of a step."""
+    new = protocol.channels(step)
+    epoch = iterations_per_epoch(len(plan.steps[step].images), protocol.model.batch_size)
+    return StepView(
+        index=step,
+        old_classes=tuple(range(1, new[0])),
+        new_classes=new,
+        iterations=epoch * protocol.epochs,
+        setting=protocol.setting,
+        weights="random" if protocol.model.pretrained == "random" else "pretrained",
+    )
+
+
 @dataclass(frozen=True)
 class StepRunner:
     """Runs the steps of one run, in order. ``log`` opens the log of a step's loss terms."""
@@ -83,22 +97,9 @@ class StepRunner:
         model = build_model(self.protocol.model, self.protocol.outputs(0))
         return Carried(model.to(self.runtime.device), None, {})
 
-    def view(self, step: int) -> StepView:
-        """Return what the method may know of a step."""
-        new = self.protocol.channels(step)
-        epoch = iterations_per_epoch(len(self.plan.steps[step].images), self.protocol.model.batch_size)
-        return StepView(
-            index=step,
-            old_classes=tuple(range(1, new[0])),
-            new_classes=new,
-            iterations=epoch * self.protocol.epochs,
-            setting=self.protocol.setting,
-            weights="random" if self.protocol.model.pretrained == "random" else "pretrained",
-        )
-
     def run(self, step: int, carried: Carried) -> StepResult:
         """Train and score one step; ``carried`` becomes what the next step starts from."""
-        view = self.view(step)
+        view = step_view(self.protocol, self.plan, step)
         contract = Contract(self.method, view)
         clock, memory = PhaseClock(self.runtime.device), PhaseMemory(self.runtime.device)
         groups = self._adapt(view, carried, contract)
