@@ -146,7 +146,10 @@ class Environment:
 
 @dataclass(frozen=True)
 class Record:
-    """One run of one variant, on one protocol and model, with one seed."""
+    """One run of one variant, on one protocol and model, with one seed.
+
+    ``classes``: names in learning order, without the background; ``step_sizes``: how many each step adds.
+    """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -199,18 +202,22 @@ def read_record(path: Path) -> Record:
     version, or breaks the schema.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(f"record {path} cannot be read: {error}") from error
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(f"record {path} is not JSON: {error}") from error
     version = content.get("schema") if isinstance(content, dict) else None
-    if version != SCHEMA:
+    if type(version) is not int or version != SCHEMA:
         raise RecordError(f"record {path} has schema version {version!r}; expected {SCHEMA}")
     try:
         return _adapter().validate_json(json.dumps(content), strict=True)
     except (ValidationError, ValueError) as error:
         raise RecordError(f"record {path} breaks the schema: {_first(error)}") from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"it holds {constant}")
 
 
 def _first(error: Exception) -> str:
@@ -225,7 +232,8 @@ def write_record(record: Record, path: Path) -> None:
     """Write a record whole or not at all: to a temporary file beside it, synced, then renamed."""
     text = json.dumps(asdict(record), indent=1, ensure_ascii=False, allow_nan=False)
     _adapter().validate_json(text, strict=True)
-    compact = re.sub(r"\[[\s\d.,eE+-]*\]", lambda row: " ".join(row.group().split()), text)
+    # Rows of numbers on one line. No string is touched: none holds a line break.
+    compact = re.sub(r"\[\n[\s\d.,eE+-]*\]", lambda row: " ".join(row.group().split()), text)
     write_atomic(path, compact.encode("utf-8") + b"\n")
 
 
@@ -238,8 +246,8 @@ def write_atomic(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

@@ -6,8 +6,8 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from pathlib import Path
+from datetime import UTC, datetime
+from pathlib import Path, PurePath
 
 from benchmark.data.scenario import Plan
 from benchmark.evaluate import ImageCounts, pack_images
@@ -99,13 +99,13 @@ def write(run: Run, path: Path, ending: Ending) -> Outcome:
         split=protocol.split,
         joint_protocol=run.joint.id if run.joint else None,
         joint_digest=run.joint.digest if run.joint else None,
-        classes=protocol.row_names,
+        classes=protocol.row_names[1:],
         background=protocol.background,
         step_sizes=tuple(len(classes) for classes in protocol.steps),
         epochs=protocol.epochs,
         batch_size=preset.batch_size,
         image_size=preset.image_size,
-        pretrained=preset.pretrained,
+        pretrained=PurePath(preset.pretrained).name,
         model=preset.name,
         method=run.variant.method.name,
         variant=run.variant.text,
@@ -117,7 +117,7 @@ def write(run: Run, path: Path, ending: Ending) -> Outcome:
         dirty=source.dirty,
         command=_command(run),
         started=ending.started.isoformat(timespec="seconds"),
-        finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=run.runtime.environment(),
         steps=tuple(ending.steps),
         images_file=beside.name if packed else None,
