@@ -82,6 +82,11 @@ class Contract:
         if left:
             raise self.broken("deploy", f"module {left[0]!r} stays in train mode at evaluation")
 
+    def shipped(self, logits: Tensor, expected: int) -> None:
+        """What is shipped must give as many channels (B, C, H, W) as it says it has outputs."""
+        if logits.shape[1] != expected:
+            raise self.broken("deploy", f"the shipped model gives {logits.shape[1]} channels, expected {expected}")
+
     def unchanged(self, hook: str, what: str, before: Tensor, after: Tensor) -> None:
         """A fingerprint taken before a hook must be what it is after it."""
         if not torch.equal(before, after):

@@ -73,7 +73,7 @@ def evaluate(
 
     ``forward`` takes uint8 images (B, 3, h, w) and returns logits (B, columns, h', w'). ``table`` (256,)
     maps a dataset's label to its row, 255 to what is not scored. Labels keep their own resolution.
-    ``on_batch`` is told how many images each batch had.
+    ``on_batch`` is told how many images each batch had. Raises ValueError for another number of channels.
     """
     device = table.device
     total = torch.zeros(rows, columns, dtype=torch.int64, device=device)
@@ -81,6 +81,8 @@ def evaluate(
     for batch in batches:
         target = table[batch.label.to(device).long()]
         logits = forward(batch.image.to(device))
+        if logits.shape[1] != columns:  # one too many would be counted in the next row
+            raise ValueError(f"logits have {logits.shape[1]} channels, expected {columns}")
         prediction = predict(logits, (target.shape[-2], target.shape[-1]))
         counts = confusion_by_image(target, prediction, rows, columns)
         total += counts.sum(dim=0)
@@ -114,6 +116,8 @@ def pack_images(steps: list[ImageCounts], names: tuple[str, ...]) -> ImageFile:
     for number, counts in enumerate(steps):
         for field, values in counts._asdict().items():
             kind = np.uint32 if field == "count" else np.uint16
+            if values.size and not 0 <= values.min() <= values.max() <= np.iinfo(kind).max:
+                raise ValueError(f"step{number}_{field} has a value that does not fit {kind.__name__}")
             arrays[f"step{number}_{field}"] = values.astype(kind)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
