@@ -29,17 +29,23 @@ class Contract:
 
     def broken(self, hook: str, rule: str) -> MethodError:
         """Return the error for a broken rule, to be raised."""
-        return MethodError(f"method {self.method.name!r} broke its contract in {hook} at step {self.step.index}: {rule}")
+        return MethodError(
+            f"method {self.method.name!r} broke its contract in {hook} at step {self.step.index}: {rule}"
+        )
 
     def groups(self, model: nn.Module, groups: list[ParamGroup]) -> None:
         """Groups must be exactly the parameters that require a gradient, each in one group."""
+        if not isinstance(groups, list) or not all(isinstance(group, ParamGroup) for group in groups):
+            raise self.broken("adapt", f"returned {type(groups).__name__}, expected a list of ParamGroup")
         wanted = {id(p): name for name, p in model.named_parameters() if p.requires_grad}
         given = [id(p) for group in groups for p in group.params]
         if len(given) != len(set(given)):
             raise self.broken("adapt", "a parameter stands in two groups")
         missing = [name for key, name in wanted.items() if key not in set(given)]
         if missing:
-            raise self.broken("adapt", f"{len(missing)} trainable parameters are in no group, {missing[0]!r} first")
+            raise self.broken(
+                "adapt", f"{len(missing)} trainable parameters are in no group, {missing[0]!r} first"
+            )
         if set(given) - wanted.keys():
             raise self.broken("adapt", "a group holds a parameter that is frozen or not the model's")
         if not given:
@@ -82,14 +88,27 @@ class Contract:
         if left:
             raise self.broken("deploy", f"module {left[0]!r} stays in train mode at evaluation")
 
+    def apart(self, shipped: nn.Module, model: nn.Module) -> None:
+        """A shipped copy must not move when the training model does."""
+        theirs = {p.data_ptr() for p in shipped.parameters()}
+        for name, mine in model.named_parameters():
+            if shipped is not model and mine.requires_grad and mine.data_ptr() in theirs:
+                raise self.broken(
+                    "deploy", f"the shipped copy shares {name!r}, which is trained; expected a copy"
+                )
+
     def shipped(self, logits: Tensor, expected: int) -> None:
         """What is shipped must give as many channels (B, C, H, W) as it says it has outputs."""
         if logits.shape[1] != expected:
-            raise self.broken("deploy", f"the shipped model gives {logits.shape[1]} channels, expected {expected}")
+            raise self.broken(
+                "deploy", f"the shipped model gives {logits.shape[1]} channels, expected {expected}"
+            )
 
     def unchanged(self, hook: str, what: str, before: Tensor, after: Tensor) -> None:
         """A fingerprint taken before a hook must be what it is after it."""
-        if not torch.equal(before, after):
+        # NaN equals NaN here: a model that diverged was not changed by the hook.
+        same = before.shape == after.shape and torch.allclose(before, after, rtol=0, atol=0, equal_nan=True)
+        if not same:
             raise self.broken(hook, f"{what} was changed")
 
 

@@ -28,6 +28,7 @@ def ship(method: Method, model: SegModel, contract: Contract, outputs: int) -> S
     shipped = method.deploy(model)
     contract.unchanged("deploy", "the training model", before, fingerprint(model))
     contract.deployed(shipped, outputs)
+    contract.apart(shipped, model)
     return shipped
 
 
@@ -57,13 +58,15 @@ class Scorer:
     runtime: Runtime
     on_scored: Callable[[int], object]
 
-    def score(self, step: int, shipped: SegModel) -> Scores:
-        """Return the confusion matrices of the test set after ``step``."""
-        preset = self.protocol.model
+    def score(self, shipped: SegModel, contract: Contract) -> Scores:
+        """Return the confusion matrices of the test set after the contract's step."""
+        preset, step = self.protocol.model, contract.step.index
+        outputs = self.protocol.outputs(step)
 
         def forward(image: Tensor) -> Tensor:
             with self.runtime.accelerator.autocast():
                 logits: Tensor = shipped(self.runtime.normalise(image)).logits
+            contract.shipped(logits, outputs)
             return logits.float()
 
         return evaluate(
@@ -73,7 +76,7 @@ class Scorer:
             ),
             torch.from_numpy(self.plan.steps[step].evaluation).long().to(self.runtime.device),
             rows=len(self.protocol.row_names),
-            columns=self.protocol.outputs(step),
+            columns=outputs,
             on_batch=self.on_scored,
         )
 

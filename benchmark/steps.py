@@ -1,4 +1,4 @@
-"""The life of one step: grow, adapt, prepare, train, consolidate, deploy, score. Costs are taken on the way."""
+"""The life of one step: grow, adapt, prepare, train, consolidate, deploy, score; costs on the way."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from benchmark.protocol import Protocol
 from benchmark.record import StepRecord
 from benchmark.runtime import Runtime
 from benchmark.shipping import Scorer, freeze, share_frozen, ship
-from benchmark.termlog import TermLog
+from benchmark.termlog import DivergedError, TermLog
 from benchmark.train import Lesson, make_train_state, train
 
 
@@ -73,6 +73,10 @@ def step_view(protocol: Protocol, plan: Plan, step: int) -> StepView:
     )
 
 
+def _mark(model: SegModel | None) -> torch.Tensor:
+    return torch.zeros(0) if model is None else fingerprint(model)
+
+
 @dataclass(frozen=True)
 class StepRunner:
     """Runs the steps of one run, in order. ``log`` opens the log of a step's loss terms."""
@@ -103,14 +107,16 @@ class StepRunner:
         contract = Contract(self.method, view)
         clock, memory = PhaseClock(self.runtime.device), PhaseMemory(self.runtime.device)
         groups = self._adapt(view, carried, contract)
+        before = _mark(carried.previous)
         with clock.phase("prepare"), memory.phase("prepare"):
             self._pass("prepare", view, carried, contract)
+        contract.unchanged("prepare", "the previous model", before, _mark(carried.previous))
         costs, base = self._train(view, carried, groups, contract, memory)
         with clock.phase("consolidate"), memory.phase("consolidate"):
             self._pass("consolidate", view, carried, contract)
         shipped = ship(self.method, carried.model, contract, self.protocol.outputs(step))
         with clock.phase("evaluate"), memory.phase("evaluate"):
-            scores = self._scorer.score(step, shipped)
+            scores = self._scorer.score(shipped, contract)
         record = StepRecord(
             index=step,
             classes=view.new_classes,
@@ -196,14 +202,21 @@ class StepRunner:
         return Lesson(None if shared else self.method, contract, view, self.runtime, table, batches)
 
     def _train(
-        self, view: StepView, carried: Carried, groups: list[ParamGroup], contract: Contract, memory: PhaseMemory
+        self,
+        view: StepView,
+        carried: Carried,
+        groups: list[ParamGroup],
+        contract: Contract,
+        memory: PhaseMemory,
     ) -> tuple[TrainCosts, str | None]:
         lesson = self._lesson(view, contract)
         if lesson.method is not None:
             return self._train_now(lesson, carried, groups, memory), None
         step = self.plan.steps[0]
         names = [self.plan.train.ids[i] for i in step.images]
-        digest = base_digest(self.protocol, names, step.visible.tobytes(), carried.model, groups, self.runtime)
+        digest = base_digest(
+            self.protocol, names, step.visible.tobytes(), carried.model, groups, self.runtime
+        )
         if stored := self.bases.load(digest):
             carried.model.load_state_dict(stored.weights)
             return costs_from_json(stored.costs), digest
@@ -216,7 +229,7 @@ class StepRunner:
     ) -> TrainCosts:
         self.runtime.reseed("train", lesson.view.index)
         progress = make_train_state(carried.model, groups, self.protocol.model, lesson.view, carried.state)
-        before = fingerprint(carried.previous) if carried.previous is not None else None
+        before = _mark(carried.previous)
         flops, energy = FlopTracker(), EnergyMeter(self.runtime.device)
         tensors = memory.track(
             carried.model, teacher=carried.previous, optimiser=progress.optimiser, state=carried.state
@@ -225,6 +238,7 @@ class StepRunner:
         with self.log(lesson.view) as log, memory.phase("train"), meter.phase():
             train(lesson, progress, carried.previous, meter, log)
             losses = log.summary()
-        if carried.previous is not None and before is not None:
-            lesson.contract.unchanged("loss", "the previous model", before, fingerprint(carried.previous))
+        lesson.contract.unchanged("loss", "the previous model", before, _mark(carried.previous))
+        if not all(bool(p.isfinite().all()) for p in carried.model.parameters()):
+            raise DivergedError(f"parameters are not finite at the end of step {lesson.view.index}")
         return train_costs(meter, flops, memory.peaks["train"], energy, losses)
