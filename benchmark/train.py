@@ -182,10 +182,13 @@ def iterate(
             before = lesson.forward(previous, batch.image)
     with meter.part("student"):
         output = lesson.forward(model, batch.image)
+    if progress.iteration == 0:
+        lesson.contract.outputs(output, len(lesson.view.seen_classes) + 1)
     with meter.part("loss"), guard.closed():
         terms = _terms(lesson, progress, output, before, batch)
     if progress.iteration == 0:
-        _check_first(lesson, output, terms, progress.state)
+        lesson.contract.terms(terms)
+        lesson.contract.state("loss", progress.state)
     with meter.part("backward"):
         lesson.runtime.accelerator.backward(sum(terms.values()))
     if lesson.method:
@@ -195,12 +198,6 @@ def iterate(
     progress.schedule.step()
     progress.optimiser.zero_grad(set_to_none=True)
     return {name: term.detach() for name, term in terms.items()}
-
-
-def _check_first(lesson: Lesson, output: Output, terms: Mapping[str, Tensor], state: State) -> None:
-    lesson.contract.outputs(output, len(lesson.view.seen_classes) + 1)
-    lesson.contract.terms(terms)
-    lesson.contract.state("loss", state)
 
 
 def _terms(
