@@ -1,1 +1,6 @@
 """The report: records to tables, figures and a static site. A pure function of the records; no torch."""
+
+from reports.builder import BuildSummary, build
+from reports.load import LeftOut
+
+__all__ = ["BuildSummary", "LeftOut", "build"]

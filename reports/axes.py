@@ -36,7 +36,6 @@ def draw_scatter(axes: Axes, spec: Scatter) -> None:
         _point(axes, point)
     axes.set_xlabel(spec.x_label)
     axes.set_ylabel(spec.y_label)
-    axes.set_title(spec.title, loc="left", fontweight="bold", pad=18 if spec.contours else None)
 
 
 def name_points(axes: Axes, spec: Scatter) -> None:

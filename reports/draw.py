@@ -5,15 +5,14 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from reports.axes import INK, MUTED, draw_courses, draw_heat, draw_scatter, name_points
-from reports.specs import Courses, Heat, Scatter, Sheet, Spec
+from reports.axes import GRID, INK, MUTED, PAPER, draw_courses, draw_heat, draw_scatter, name_points
+from reports.specs import Courses, Heat, Scatter, Spec
 
 # Text is drawn as outlines: the same on every machine. parse_math: names with dollars are names.
 STYLE: dict[Any, Any] = {
@@ -35,8 +34,16 @@ STYLE: dict[Any, Any] = {
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
 }
-DARK = {INK: "#e6e9ec", MUTED: "#9aa5af", "#ffffff": "#171c22", "#d9dee2": "#333c45", "#000000": "#e6e9ec"}
-"""What becomes of colours where the reader's system is dark. Data keeps its colours."""
+DARK = {
+    INK: "#e6e9ec",
+    MUTED: "#9aa5af",
+    GRID: "#333c45",
+    PAPER: "#171c22",
+    "#000000": "#e6e9ec",
+    "#0072b2": "#3b9ad9",
+    "#8c564b": "#c08a7d",
+}
+"""What becomes of colours where the reader's system is dark: paper and ink swap, dark data is lifted."""
 PNG_DPI = 160
 
 
@@ -58,36 +65,29 @@ def draw(spec: Spec) -> Drawing:
 
 def _figure(spec: Spec) -> Figure:
     if isinstance(spec, Scatter):
-        return _scatters((spec,), (6.4, 4.4) if spec.contours else (5.2, 3.7))
-    if isinstance(spec, Sheet):
-        return _scatters(spec.plots, (5.4, 4.1))
-    if isinstance(spec, Courses):
+        figure = _scatter(spec)
+    elif isinstance(spec, Courses):
         figure = Figure(figsize=(10.4, 3.5), layout="constrained")
         draw_courses(figure, spec)
+        _settle(figure)
     else:
         figure = _heat(spec)
-    return _settled(figure)
-
-
-def _settled(figure: Figure) -> Figure:
-    """Lay out once: saving would do it again for each format."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+        _settle(figure)
     return figure
 
 
-def _scatters(plots: Sequence[Scatter], size: tuple[float, float]) -> Figure:
-    columns = min(len(plots), 2)
-    rows = -(-len(plots) // columns)
-    figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
-    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes, plot in zip(grid, plots, strict=False):
-        draw_scatter(axes, plot)
-    for axes in grid[len(plots) :]:
-        axes.set_visible(False)
-    _settled(figure)
-    for axes, plot in zip(grid, plots, strict=False):
-        name_points(axes, plot)
+def _settle(figure: Figure) -> None:
+    """Lay out once: saving would do it again for each format."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
+def _scatter(spec: Scatter) -> Figure:
+    figure = Figure(figsize=(6.4, 4.6) if spec.contours else (5.2, 3.7), layout="constrained")
+    axes = figure.subplots()
+    draw_scatter(axes, spec)
+    _settle(figure)
+    name_points(axes, spec)
     return figure
 
 

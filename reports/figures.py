@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from benchmark.metrics import mean
@@ -37,12 +38,17 @@ Styles = Mapping[str, Style]
 
 
 class Figure(NamedTuple):
-    """A figure of a page: the name of its file, its heading, what it says in words, and its data."""
+    """A figure of a page: the name of its file, its heading, what it says in words, and its data.
+
+    A ``wide`` one has a line of the page to itself.
+    """
 
     name: str
     title: str
     alt: str
     spec: Spec
+    caption: str = ""
+    wide: bool = False
 
 
 class Price(NamedTuple):
@@ -67,21 +73,30 @@ def styles(boards: Iterable[Board]) -> dict[str, Style]:
 
 def figures_of(board: Board, style: Styles) -> tuple[Figure, ...]:
     """Return every figure that the finished runs of a board allow."""
-    rows = [row for row in board.rows if row.ok]
-    best = ", ".join(_spoken(row) for row in rows[:PANELS])
-    candidates: list[tuple[str, str, Spec | None]] = [
-        ("trade-off", "Accuracy against the cost of learning", trade_off(board, style)),
-        ("steps", "mIoU over the steps", over_steps(board, style)),
-        ("classes", "IoU by class and step", by_class(board)),
-    ]
-    for key in COSTS:
-        title = f"mIoU against {_sentence(BY_KEY[key].full_name)}"
-        candidates.append((key.replace("_", "-"), title, against_cost(board, BY_KEY[key], style)))
-    return tuple(
-        Figure(name, title, f"{title}. Final mIoU: {best}. The table has every number.", spec)
-        for name, title, spec in candidates
-        if spec
-    )
+    costs = [(key, against_cost(board, BY_KEY[key], style)) for key in COSTS]
+    titles = {key: f"mIoU against {_sentence(BY_KEY[key].full_name)}" for key in COSTS}
+    plots = [_figure(board, key.replace("_", "-"), titles[key], spec) for key, spec in costs if spec]
+    return (*_main_figures(board, style), *plots)
+
+
+def _main_figures(board: Board, style: Styles) -> Iterator[Figure]:
+    many = sum(row.ok for row in board.rows) > PANELS
+    first = f" The first {PANELS} rows." if many else ""
+    if spec := trade_off(board, style):
+        title = "Accuracy against the cost of learning"
+        caption = "Dotted: equal NetScore. The solid line is the Pareto front."
+        yield _figure(board, "trade-off", title, spec)._replace(caption=caption, wide=True)
+    if steps := over_steps(board, style):
+        caption = f"Shaded: standard deviation over seeds.{first}"
+        yield _figure(board, "steps", "mIoU over the steps", steps)._replace(caption=caption, wide=True)
+    if heat := by_class(board):
+        caption = f"A column a step, blank until a class is learnt; mean over seeds.{first}"
+        yield _figure(board, "classes", "IoU by class and step", heat)._replace(caption=caption, wide=True)
+
+
+def _figure(board: Board, name: str, title: str, spec: Spec) -> Figure:
+    best = ", ".join(_spoken(row) for row in board.rows[:PANELS] if row.ok)
+    return Figure(name, title, f"{title}. Final mIoU: {best}. The table has every number.", spec)
 
 
 def _sentence(name: str) -> str:
@@ -93,11 +108,11 @@ def _spoken(row: Row) -> str:
     return f"{row.variant} unknown" if value is None else f"{row.variant} {value:.1f} %"
 
 
-def trade_off(board: Board, style: Styles, title: str = "") -> Scatter | None:
+def trade_off(board: Board, style: Styles) -> Scatter | None:
     """Return mIoU against what NetScore divides by, with lines of equal score; None without a point."""
     label = "trainable parameters (M) × MACs of training on one image (G)"
     found = _scatter(board, style, [Price(_product(row)) for row in board.rows])
-    return found and Scatter(title, label, found.y_label, found.points, found.bound, contours=True)
+    return found and replace(found, x_label=label, contours=True)
 
 
 def _product(row: Row) -> float | None:
@@ -114,7 +129,7 @@ def against_cost(board: Board, column: Column, style: Styles) -> Scatter | None:
     prices = [_price(row.cells.get(column.key), scale.factor) for row in board.rows]
     found = _scatter(board, style, prices)
     name = "ratio" if column.kind == "ratio" else scale.name
-    return found and Scatter("", f"{column.full_name} ({name})", found.y_label, found.points, found.bound)
+    return found and replace(found, x_label=f"{column.full_name} ({name})")
 
 
 def _price(cell: Cell | None, factor: float) -> Price:
@@ -139,7 +154,7 @@ def _scatter(board: Board, style: Styles, prices: Sequence[Price]) -> Scatter | 
         if offer.cost is not None and offer.accuracy is not None
     )
     bound = rounded(board.joint.mean(ACCURACY)) if board.joint else None
-    return Scatter("", "", f"{BY_KEY[ACCURACY].label} (%)", points, bound) if points else None
+    return Scatter("", f"{BY_KEY[ACCURACY].label} (%)", points, bound) if points else None
 
 
 def over_steps(board: Board, style: Styles) -> Courses | None:

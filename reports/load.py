@@ -30,6 +30,9 @@ class LeftOut:
     path: str
     reason: str
 
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
 
 class Loaded(NamedTuple):
     """All records of a folder, in the order of their paths."""

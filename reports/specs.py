@@ -35,19 +35,11 @@ class Scatter:
     ``bound``: joint training's accuracy. ``contours``: lines of equal NetScore, for which x is p times m.
     """
 
-    title: str
     x_label: str
     y_label: str
     points: tuple[Point, ...]
     bound: float | None
     contours: bool = False
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """Several scatter plots side by side."""
-
-    plots: tuple[Scatter, ...]
 
 
 class Course(NamedTuple):
@@ -91,7 +83,7 @@ class Heat:
     panels: tuple[HeatPanel, ...]
 
 
-Spec: TypeAlias = Scatter | Sheet | Courses | Heat
+Spec: TypeAlias = Scatter | Courses | Heat
 
 
 def digest(spec: Spec) -> str:

@@ -190,7 +190,12 @@ def _step(
             int(place.parameters * share),
             place.parameters,
         ),
-        compute=Compute(place.macs, int(place.macs * 1.013), flops, {"aten::upsample_bilinear2d": 2}),
+        compute=Compute(
+            inference_macs=place.macs,
+            forward_macs=int(place.macs * 1.013),
+            train_flops=flops,
+            uncounted={"aten::upsample_bilinear2d": 2},
+        ),
         seconds=Seconds(0.1, 0.6, per * (iterations - 4), 0.001 * iterations, 0.05, 2.4, iterations - 4, 4),
         peak_bytes=_peaks(traits.memory if t else 1.0, place, environment),
         state_bytes=traits.state_bytes if t else 0,

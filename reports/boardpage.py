@@ -1,0 +1,74 @@
+"""A board's pages: ranking, figures, NetScore with its inputs, and every run behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from reports.boards import RANKING, Board
+from reports.columns import BY_KEY, text, unit
+from reports.exports import board_rows, class_rows, export, netscore_rows, run_rows
+from reports.figures import ACCURACY, COSTS, figures_of
+from reports.pages import Picture, Site, root
+from reports.summary import INPUTS, facts, leaders, netscores, tags, worked
+from reports.view import board_table, runs_table
+
+
+def write_board(site: Site, board: Board) -> Picture | None:
+    """Write the pages of a board, its figures and its tables; return its picture of the trade-off."""
+    folder = f"boards/{board.slug}"
+    path = f"{folder}/index.html"
+    pictures = [site.picture(figure, folder) for figure in figures_of(board, site.styles)]
+    site.page(
+        "board.html.j2",
+        path,
+        section="boards",
+        board=board,
+        tags=tags(board),
+        facts=facts(board),
+        leaders=leaders(board),
+        joint=joint_accuracy(board),
+        ranking=RANKING,
+        mixed=len(board.hardware) > 1,
+        table=board_table(board, root(path)),
+        seeds_note=_seeds_note(board),
+        pictures=pictures,
+        not_drawn=_not_drawn(board, pictures),
+        netscores=netscores(board),
+        netscore_boards=list(INPUTS),
+        worked=worked(board),
+    )
+    site.page(
+        "runs.html.j2", f"{folder}/runs.html", "boards", board=board, table=runs_table(board, root(path))
+    )
+    site.table(f"{folder}/table", export(board_rows(board)))
+    site.table(f"{folder}/runs", export(run_rows(board)))
+    site.table(f"{folder}/netscore", export(netscore_rows(board, INPUTS)))
+    site.table(f"{folder}/classes", export(class_rows(board)))
+    return next((picture for picture in pictures if picture.figure.name == "trade-off"), None)
+
+
+def joint_accuracy(board: Board) -> str:
+    """Return joint training's final mIoU, printed; empty without a joint run."""
+    value = board.joint.mean(ACCURACY) if board.joint else None
+    column = BY_KEY[ACCURACY]
+    return "" if value is None else f"{text(column, value, unit(column, [value]))}\u202f%"
+
+
+def _seeds_note(board: Board) -> str:
+    single = sum(len(row.counted) == 1 for row in board.rows)
+    if not single:
+        return "Numbers are means ± standard deviations over seeds."
+    who = "Every row rests" if single == sum(row.ok for row in board.rows) else f"{single} rows rest"
+    if single == 1 and not who.startswith("Every"):
+        who = "One row rests"
+    return f"{who} on a single seed: small differences there may be chance."
+
+
+def _not_drawn(board: Board, pictures: Iterable[Picture]) -> str:
+    """Return which costs have no figure, and why."""
+    drawn = {picture.figure.name for picture in pictures}
+    missing = [BY_KEY[key] for key in COSTS if key.replace("_", "-") not in drawn]
+    apart = ", ".join(c.full_name.lower() for c in missing if c not in board.columns)
+    unknown = ", ".join(f"{c.full_name.lower()} ({c.unknown})" for c in missing if c in board.columns)
+    parts = [f"{apart}, as it is not comparable across hardware" if apart else "", unknown]
+    return "; ".join(part for part in parts if part)

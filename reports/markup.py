@@ -1,0 +1,35 @@
+"""The template engine. Everything printed is escaped; the filters that make markup escape first."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+_CODE = re.compile(r"``(.+?)``")
+_JOINTS = re.compile(r"([:,=/_.+-])")
+_ARXIV = re.compile(r"\barXiv (\d{4}\.\d{4,5})\b")
+
+
+def environment() -> Environment:
+    """Return jinja2 with escaping on for every template: by file name, ``.html.j2`` would go without."""
+    loader = FileSystemLoader(Path(__file__).parent / "templates")
+    engine = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    engine.filters["prose"] = prose
+    engine.filters["breakable"] = breakable
+    return engine
+
+
+def prose(text: str) -> Markup:
+    """Return a docstring's sentence as HTML: ``code`` and arXiv numbers, nothing else."""
+    marked = _CODE.sub(r"<code>\1</code>", str(escape(text)))
+    return Markup(_ARXIV.sub(r'<a href="https://arxiv.org/abs/\1">arXiv \1</a>', marked))
+
+
+def breakable(text: str) -> Markup:
+    """Return a name as HTML that may break after its punctuation rather than inside a word."""
+    return Markup(_JOINTS.sub(r"\1<wbr>", str(escape(text))))

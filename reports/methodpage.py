@@ -1,0 +1,109 @@
+"""The pages of methods: what the source says of one, and every row it has on a board."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmark.errors import MethodError
+from benchmark.finding import method_files
+from reports.boards import Board, Row
+from reports.columns import BY_KEY
+from reports.docs import MethodDoc, read_method
+from reports.exports import board_rows, export
+from reports.load import LeftOut
+from reports.pages import Site, root
+from reports.runs import slug
+from reports.view import Header, RowView, table
+
+COLUMNS = (
+    "miou_all_percent",
+    "miou_old_percent",
+    "miou_new_percent",
+    "forgetting_points",
+    "forget_score_points",
+    "netscore_train",
+    "netscore_clora",
+    "netscore_deploy",
+    "trainable_percent",
+    "train_flops",
+    "memory_ratio",
+    "iteration_ratio",
+)
+
+
+class MethodEntry(NamedTuple):
+    """A method in a list; ``doc`` where its source is here, ``results`` its rows on boards."""
+
+    name: str
+    slug: str
+    title: str
+    summary: str
+    results: int
+    doc: MethodDoc | None
+
+
+class Results(NamedTuple):
+    """A method's rows on one board."""
+
+    slug: str
+    protocol: str
+    model: str
+    ranked: int
+    headers: tuple[Header, ...]
+    rows: tuple[RowView, ...]
+
+
+class Documented(NamedTuple):
+    """Methods whose source could be read, and files that could not."""
+
+    docs: Mapping[str, MethodDoc]
+    left_out: tuple[LeftOut, ...]
+
+
+def read_methods(files: Mapping[str, Path] | None = None) -> Documented:
+    """Read the source of every method of the project, without importing one."""
+    docs: dict[str, MethodDoc] = {}
+    left_out = []
+    for name, path in sorted((method_files() if files is None else files).items()):
+        try:
+            docs[name] = read_method(path)
+        except MethodError as error:
+            left_out.append(LeftOut(f"methods/{path.name}", str(error)))
+    return Documented(docs, tuple(left_out))
+
+
+def entries(
+    docs: Mapping[str, MethodDoc], boards: Sequence[Board], others: Iterable[str]
+) -> tuple[MethodEntry, ...]:
+    """Return every method with source here or with a record, by name. ``others``: names in any record."""
+    counts: dict[str, int] = {}
+    for row in (row for board in boards for row in board.rows):
+        counts[row.method] = counts.get(row.method, 0) + 1
+    names = sorted({*docs, *counts, *others})
+    return tuple(_entry(name, docs.get(name), counts.get(name, 0)) for name in names)
+
+
+def _entry(name: str, doc: MethodDoc | None, results: int) -> MethodEntry:
+    title, summary = (doc.title, doc.summary) if doc else ("", "")
+    return MethodEntry(name, slug(name, name), title, summary, results, doc)
+
+
+def write_methods(site: Site, methods: Sequence[MethodEntry], boards: Sequence[Board]) -> None:
+    """Write the list of methods and a page for each."""
+    site.page("methods.html.j2", "methods/index.html", "methods", methods=methods)
+    for entry in methods:
+        path = f"methods/{entry.slug}.html"
+        found = [(board, [row for row in board.rows if row.method == entry.name]) for board in boards]
+        results = [_results(board, rows, root(path)) for board, rows in found if rows]
+        site.page("method.html.j2", path, "methods", entry=entry, doc=entry.doc, results=results)
+        lines = [line for board, _ in found for line in board_rows(board) if line["method"] == entry.name]
+        if lines:
+            site.table(f"methods/{entry.slug}", export([line for line in lines if line["role"] == "method"]))
+
+
+def _results(board: Board, rows: Sequence[Row], way: str) -> Results:
+    view = table(board, rows, [BY_KEY[key] for key in COLUMNS], way)
+    ranked = sum(row.ok for row in board.rows)
+    return Results(board.slug, board.first.protocol, board.first.model, ranked, view.headers, view.rows)

@@ -1,0 +1,209 @@
+"""One run as its page shows it: every field of its record, per-step tables, losses, mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmark.record import Record, StepRecord
+from reports.columns import number
+from reports.runs import Run
+
+_NOT_IN_LISTS = {"steps", "environment", "error", "confusion", "losses", "index", "classes"}
+_MISTAKES = 12
+
+
+class Field(NamedTuple):
+    """A name and its printed value; ``unknown`` where it is null."""
+
+    name: str
+    value: str
+    unknown: bool = False
+
+
+class StepLine(NamedTuple):
+    """One field of the steps: a value for each step."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+class HeatCell(NamedTuple):
+    """IoU in percent, printed, and its shade from 0 to 10; empty where not seen."""
+
+    text: str
+    shade: int | None
+    note: str = ""
+
+
+class HeatLine(NamedTuple):
+    """One class: its cells by step."""
+
+    name: str
+    cells: tuple[HeatCell, ...]
+
+
+class Mistake(NamedTuple):
+    """What share of a class's test pixels was called something else after the last step."""
+
+    truth: str
+    guess: str
+    percent: str
+
+
+class LossChart(NamedTuple):
+    """One term over the run: points of polylines in a box 100 wide and 30 high, its range, its steps."""
+
+    name: str
+    lines: tuple[str, ...]
+    low: str
+    high: str
+    edges: tuple[str, ...]
+
+
+def provenance(record: Record) -> tuple[Field, ...]:
+    """Return every field of a record that is not a step's, in the record's order."""
+    return tuple(_fields(record, _NOT_IN_LISTS))
+
+
+def environment(record: Record) -> tuple[Field, ...]:
+    """Return where the run ran."""
+    return tuple(_fields(record.environment, set()))
+
+
+def _fields(part: Any, without: set[str]) -> Iterator[Field]:
+    for field in fields(part):
+        if field.name not in without:
+            value = getattr(part, field.name)
+            yield Field(field.name.replace("_", " "), _plain(value), value is None)
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} = {_plain(item)}" for key, item in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+class Measured(NamedTuple):
+    """Fields with a value in some step, and the names of those without."""
+
+    lines: tuple[StepLine, ...]
+    unknown: tuple[str, ...]
+
+
+def measured(record: Record) -> Measured:
+    """Return every number of the steps, a line a field; what is null in all of them by name alone."""
+    lines = _step_lines(record)
+    known = tuple(line for line in lines if set(line.values) != {"–"})
+    return Measured(known, tuple(line.name for line in lines if line not in known))
+
+
+def _step_lines(record: Record) -> tuple[StepLine, ...]:
+    flat = [dict(_flat(step)) for step in record.steps]
+    names = list(dict.fromkeys(name for step in flat for name in step))
+    return tuple(
+        StepLine(name.replace("_", " "), tuple(_measured(name, s.get(name)) for s in flat)) for name in names
+    )
+
+
+def _flat(part: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    items = [(f.name, getattr(part, f.name)) for f in fields(part)] if is_dataclass(part) else part.items()
+    for name, value in items:
+        if not prefix and name in _NOT_IN_LISTS:
+            continue
+        path = f"{prefix}{name}"
+        if is_dataclass(value) or isinstance(value, Mapping):
+            yield from _flat(value, f"{path} · ")
+        else:
+            yield path, value
+
+
+def _measured(name: str, value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, str):
+        return value[:12]
+    if "bytes" in name and isinstance(value, int):
+        return _bytes(value)
+    return number(value, 0 if isinstance(value, int) else None)
+
+
+def _bytes(value: int) -> str:
+    power = min(3, (max(value, 1).bit_length() - 1) // 10)
+    return (
+        f"{number(value / 2 ** (10 * power), 0 if power == 0 else None)} {('B', 'KiB', 'MiB', 'GiB')[power]}"
+    )
+
+
+def row_names(record: Record) -> tuple[str, ...]:
+    """Return the names of a confusion matrix's rows."""
+    return ("background" if record.background else "unlabelled", *record.classes)
+
+
+def heat_lines(run: Run) -> tuple[HeatLine, ...]:
+    """Return IoU by class and step; index 0 only where the dataset has a background class."""
+    names = row_names(run.record)
+    steps = range(len(run.scores.steps))
+    start = 0 if run.record.background else 1
+    return tuple(
+        HeatLine(names[row], tuple(_heat(run, row, t) for t in steps)) for row in range(start, len(names))
+    )
+
+
+def _heat(run: Run, row: int, step: int) -> HeatCell:
+    iou = run.scores.steps[step].iou
+    if row >= len(iou):
+        return HeatCell("", None, "not learnt yet")
+    value = iou[row]
+    if value is None:
+        return HeatCell("–", None, "no test pixel and never predicted")
+    return HeatCell(f"{100 * value:.1f}", round(10 * value))
+
+
+def mistakes(record: Record) -> tuple[Mistake, ...]:
+    """Return the largest shares of a seen class's pixels given to another output after the last step."""
+    if not record.steps:
+        return ()
+    names = row_names(record)
+    matrix = np.asarray(record.steps[-1].confusion, dtype=np.int64)
+    seen = matrix[: matrix.shape[1]]
+    totals = seen.sum(axis=1, keepdims=True)
+    shares = np.where(totals > 0, 100 * seen / np.maximum(totals, 1), 0.0)
+    np.fill_diagonal(shares, 0.0)
+    order = np.argsort(-shares, axis=None, kind="stable")[:_MISTAKES]
+    pairs = [(int(i) // shares.shape[1], int(i) % shares.shape[1]) for i in order]
+    return tuple(Mistake(names[i], names[j], f"{shares[i, j]:.1f}") for i, j in pairs if shares[i, j] > 0)
+
+
+def loss_charts(steps: Sequence[StepRecord]) -> tuple[LossChart, ...]:
+    """Return a small chart for each loss term, all steps end to end; a gap where a value is unknown."""
+    names = list(dict.fromkeys(name for step in steps for name in step.losses))
+    return tuple(_chart(name, [step.losses.get(name, ()) for step in steps]) for name in names)
+
+
+def _chart(name: str, steps: Sequence[Sequence[float | None]]) -> LossChart:
+    known = [value for step in steps for value in step if value is not None]
+    low, high = (min(known), max(known)) if known else (0.0, 0.0)
+    span = (high - low) or 1.0
+    width = 100 / max(len(steps), 1)
+    lines: list[str] = []
+    for t, step in enumerate(steps):
+        points: list[str] = []
+        for i, value in enumerate([*step, None]):
+            if value is not None:
+                x = (t + (i + 0.5) / len(step)) * width
+                points.append(f"{x:.2f},{28 - 26 * (value / span - low / span):.2f}")
+            elif points:
+                lines.append(" ".join(points if len(points) > 1 else points * 2))  # two: a lone point is seen
+                points = []
+    edges = tuple(f"{t * width:.2f}" for t in range(1, len(steps)))
+    return LossChart(name, tuple(lines), number(low), number(high), edges)
