@@ -152,7 +152,7 @@ def _probe(preset: ModelPreset, name: str, arguments: dict[str, Any]) -> nn.Modu
         return timm.create_model(name, num_classes=0, **arguments)
     except (TypeError, ValueError, AssertionError, NotImplementedError, RuntimeError) as error:
         raise ProtocolError(
-            f"model {preset.name!r}: timm cannot build {name} with {arguments}: {error}"
+            f"model {preset.name!r}: timm cannot build {name} with {arguments}: {error!r}"
         ) from error
 
 

@@ -97,7 +97,10 @@ class SegModel(nn.Module):
         """
         height, width = image.shape[2:]
         stride = self.encoder.stride
-        encoded: Encoded = self.encoder(_pad(image, stride), stages="stages" in needs)
+        image = _pad(image, stride)
+        if self.is_convolutional:  # a fifth faster on CPUs, more on GPUs at low precision
+            image = image.contiguous(memory_format=torch.channels_last)
+        encoded: Encoded = self.encoder(image, stages="stages" in needs)
         decoded: Decoded = self.decoder(encoded.features)
         scores = self.classifier(decoded.fused)
         if scores.dtype in (torch.float16, torch.bfloat16):
