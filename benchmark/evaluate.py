@@ -28,7 +28,7 @@ class ImageCounts(NamedTuple):
     image: NDArray[np.int64]
     row: NDArray[np.int64]
     column: NDArray[np.int64]
-    count: NDArray[np.int64]
+    count: NDArray[np.int64]  # type: ignore[assignment]  # the method of tuples it hides is of no use here
 
 
 @dataclass(frozen=True)

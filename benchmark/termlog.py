@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import torch
 from torch import Tensor
@@ -19,6 +19,13 @@ PARTS = 10
 
 class DivergedError(Exception):
     """A loss term is no longer finite; the run is recorded as ``diverged``."""
+
+
+class _Value(NamedTuple):
+    """A term's value in the iteration that was the ``place``-th to be written."""
+
+    place: int
+    value: float
 
 
 class TermLog:
@@ -34,7 +41,8 @@ class TermLog:
         self._file = file
         self._board = board
         self._pending: list[tuple[int, Mapping[str, Tensor]]] = []
-        self._values: dict[str, list[float]] = {}
+        self._written = 0
+        self._values: dict[str, list[_Value]] = {}
 
     def add(self, iteration: int, terms: Mapping[str, Tensor]) -> None:
         """Take the terms of one iteration."""
@@ -47,35 +55,38 @@ class TermLog:
         """Read what is pending, write it and check it."""
         if not self._pending:
             return
-        names = list(self._pending[0][1])
-        stacked = torch.stack([torch.stack([terms[n].float() for n in names]) for _, terms in self._pending])
-        rows = stacked.tolist()
-        for (iteration, _), row in zip(self._pending, rows, strict=True):
-            self._write(iteration, dict(zip(names, row, strict=True)))
-        self._pending.clear()
-        self._bar.set_postfix(loss=f"{sum(rows[-1]):.3f}", refresh=False)
+        # Flat, since a method may leave a term out where it does not apply.
+        values = iter(torch.stack([t.float() for _, terms in self._pending for t in terms.values()]).tolist())
+        pending, self._pending = self._pending, []
+        for iteration, terms in pending:
+            row = {name: next(values) for name in terms}
+            self._write(iteration, row)
+        self._bar.set_postfix(loss=f"{sum(row.values()):.3f}", refresh=False)
 
     def _write(self, iteration: int, values: dict[str, float]) -> None:
         line = {"step": self._step, "iteration": iteration}
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self._file.write(json.dumps(line | finite) + "\n")
         for name, value in values.items():
-            self._values.setdefault(name, []).append(value)
+            self._values.setdefault(name, []).append(_Value(self._written, value))
             if self._board is not None:
                 self._board.add_scalar(f"step{self._step}/{name}", value, iteration)
             if not math.isfinite(value):
                 self._file.flush()
-                raise DivergedError(f"loss term {name!r} is {value} at step {self._step}, iteration {iteration}")
+                raise DivergedError(
+                    f"loss term {name!r} is {value} at step {self._step}, iteration {iteration}"
+                )
+        self._written += 1
 
     def summary(self) -> dict[str, tuple[float | None, ...]]:
         """Return the mean of each term over each tenth of the iterations (None: a tenth without any)."""
         self.flush()
-        return {name: _parts(values) for name, values in self._values.items()}
+        return {name: _parts(values, self._written) for name, values in self._values.items()}
 
 
-def _parts(values: list[float]) -> tuple[float | None, ...]:
-    edges = [len(values) * part // PARTS for part in range(PARTS + 1)]
-    pieces = [values[start:end] for start, end in pairwise(edges)]
+def _parts(values: list[_Value], iterations: int) -> tuple[float | None, ...]:
+    edges = [iterations * part // PARTS for part in range(PARTS + 1)]
+    pieces = [[v.value for v in values if start <= v.place < end] for start, end in pairwise(edges)]
     return tuple(sum(piece) / len(piece) if piece else None for piece in pieces)
 
 
