@@ -79,16 +79,29 @@ def text(column: Column, value: float | None, scale: Unit) -> str:
     """Print a value with the digits its kind deserves; an en dash for None."""
     if value is None or not math.isfinite(value):
         return "–"
-    return number(
-        value / scale.factor, None if column.key == "trainable_percent" else _DECIMALS.get(column.kind)
-    )
+    return number(value / scale.factor, _decimals(column, value, scale))
+
+
+def spread_text(column: Column, mean: float | None, std: float | None, scale: Unit) -> str:
+    """Print a spread with the digits of its mean; empty where there is none."""
+    if mean is None or not std:
+        return ""
+    return number(std / scale.factor, _decimals(column, mean, scale))
+
+
+def _decimals(column: Column, value: float, scale: Unit) -> int:
+    fixed = None if column.key == "trainable_percent" else _DECIMALS.get(column.kind)
+    return significant(value / scale.factor) if fixed is None else fixed
+
+
+def significant(value: float) -> int:
+    """Return how many digits after the point leave three significant ones."""
+    return 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
 
 
 def number(value: float, decimals: int | None = None) -> str:
     """Print ``value`` with ``decimals`` digits after the point, or three significant ones."""
-    if decimals is None:
-        size = 0 if value == 0 else math.floor(math.log10(abs(value)))
-        decimals = 0 if value == 0 else max(0, 2 - size)
+    decimals = significant(value) if decimals is None else decimals
     if abs(value) >= 1e15 or (decimals > 6 and value):
         return f"{value:.2e}"
     shown = f"{value:,.{decimals}f}".replace(",", "\u202f").replace("-", "\u2212")

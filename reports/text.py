@@ -27,7 +27,7 @@ HEADINGS = {
 _WITH_SPREAD = ("miou_all_percent",)
 _LEGEND = (
     f"Ranked by NetScore (NS) {RANKING}, in dB. mIoU, old, new and trained in %; forgets and to joint in\n"
-    "points; memory and time of a training iteration as ratios to fine_tune on the same hardware; – is unknown."
+    "points; memory and time of an iteration as ratios to fine_tune on the same hardware; – is unknown."
 )
 
 
