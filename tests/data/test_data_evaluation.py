@@ -11,7 +11,8 @@ from data_toys import PRESET, Pair, Toy, coded
 
 from benchmark.data import evaluation as batches
 from benchmark.data.dataset import Split
-from benchmark.protocol import Evaluation
+from benchmark.data.loader import ordered_batches
+from benchmark.protocol import Augmentation, Evaluation
 
 WHOLE, CENTRE = Evaluation("whole"), Evaluation("centre")
 
@@ -52,11 +53,28 @@ def test_images_wait_for_their_like_only_up_to_a_bound() -> None:
     assert waiting <= 16
 
 
-def test_the_image_is_resized_and_the_label_map_is_not() -> None:
-    split = split_of(ramp(24, 60))
+@pytest.mark.parametrize(
+    ("size", "resized"), [((24, 60), (16, 40)), ((60, 24), (40, 16)), ((8, 9), (16, 18))]
+)
+def test_the_image_is_resized_and_the_label_map_is_not(
+    size: tuple[int, int], resized: tuple[int, int]
+) -> None:
+    split = split_of(ramp(*size))
     (batch,) = batches.test_batches(split, preset=replace(PRESET, resize=16), evaluation=WHOLE, batch=4)
-    assert batch.image.shape == (1, 3, 16, 40)
+    assert batch.image.shape == (1, 3, *resized)
     np.testing.assert_array_equal(batch.label[0], split.label(0))
+
+
+def test_what_training_keeps_in_memory_is_not_what_is_scored() -> None:
+    split = split_of(ramp(32, 40))
+    preset = replace(PRESET, resize=16)
+    still = Augmentation(random_scale=(1.0, 1.0), flip=0.0)
+    for _ in range(2):
+        (seen,) = ordered_batches(split, [0], preset=preset, augmentation=still, seed=0, step=0)
+        assert seen.label.shape == (1, 16, 16) and (seen.label != 255).all()  # of 16 x 20
+        (batch,) = batches.test_batches(split, preset=PRESET, evaluation=WHOLE, batch=1)
+        np.testing.assert_array_equal(batch.label[0], split.label(0))
+        np.testing.assert_array_equal(batch.image[0].permute(1, 2, 0), split.image(0))
 
 
 def test_equal_input_sizes_with_label_maps_of_other_sizes_stay_apart() -> None:

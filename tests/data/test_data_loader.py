@@ -234,6 +234,29 @@ def test_decoded_images_are_read_once_within_the_budget() -> None:
     assert two_samples == [1, 1, 1, 1, 5, 5, 5, 5]
 
 
+def test_worker_processes_share_the_budget() -> None:
+    class Telling(Toy):
+        """Images whose colour is the budget of the process that reads them."""
+
+        def image(self, identity: str) -> np.ndarray:
+            return np.full((SIDE, SIDE, 3), self.cache.budget_bytes, dtype=np.uint8)
+
+    dataset = Telling(250, True, numbered(4).pairs)
+    dataset.cache.budget_bytes = 200
+    for workers, budget in ((0, 200), (1, 200), (2, 100)):
+        found = loader.train_batches(
+            dataset.split("train"),
+            [0],
+            preset=PRESET,
+            augmentation=STILL,
+            iterations=3,
+            seed=0,
+            step=0,
+            workers=workers,
+        )
+        assert {int(batch.image.max()) for batch in found} == {budget}
+
+
 def test_the_budget_does_not_change_what_is_shown() -> None:
     dataset = numbered(5)
     dataset.cache.budget_bytes = 0
