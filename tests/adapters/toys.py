@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import torch
@@ -22,10 +24,18 @@ def method(spec: str) -> Method:
     return find_method(spec).method
 
 
+@cache
+def _built(outputs: int, preset: str) -> SegModel:
+    values = {"name": "toy", "description": "", "pretrained": "random", "image_size": SIZE, "batch_size": 2}
+    values |= {"learning_rate": 0.1, "learning_rate_later": 0.1, "decoder_channels": 8}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return build_model(ModelPreset(**(values | json.loads(preset))), outputs)
+
+
 def _model(outputs: int, **changes: Any) -> SegModel:
-    values: dict[str, Any] = {"name": "toy", "description": "", "pretrained": "random", "image_size": SIZE}
-    values |= {"batch_size": 2, "learning_rate": 0.1, "learning_rate_later": 0.1, "decoder_channels": 8}
-    return build_model(ModelPreset(**(values | changes)), outputs)
+    """Build a network once, always the same, and copy it."""
+    return copy.deepcopy(_built(outputs, json.dumps(changes)))
 
 
 def cnn(outputs: int = 3) -> SegModel:
