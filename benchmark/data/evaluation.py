@@ -11,6 +11,7 @@ from torch import Tensor
 
 from benchmark.data.dataset import Split
 from benchmark.data.store import Store
+from benchmark.data.transforms import Sample
 from benchmark.preset import ModelPreset
 from benchmark.protocol import Evaluation
 
@@ -32,9 +33,14 @@ class TestBatch:
 
 @dataclass(frozen=True, eq=False)
 class _Item:
+    """A test image that waits for others of its sizes."""
+
     index: int
-    image: Tensor
-    label: Tensor
+    seen: Sample
+
+    @property
+    def sizes(self) -> tuple[torch.Size, torch.Size]:
+        return self.seen.image.shape, self.seen.label.shape
 
 
 def test_batches(
@@ -47,39 +53,43 @@ def test_batches(
     store = Store(split, preset.resize)
     waiting: dict[tuple[torch.Size, torch.Size], list[_Item]] = {}
     for index in range(len(split)):
-        item = _item(store, index, preset, evaluation)
-        group = waiting.setdefault((item.image.shape, item.label.shape), [])
-        group.append(item)
-        if len(group) == batch:
-            yield _stack(waiting.pop((item.image.shape, item.label.shape)))
+        item = _Item(index, _seen(store, index, preset, evaluation))
+        waiting.setdefault(item.sizes, []).append(item)
+        if len(waiting[item.sizes]) == batch:
+            yield _stack(waiting.pop(item.sizes))
         elif sum(map(len, waiting.values())) >= _WAITING_BATCHES * batch:
             yield _stack(waiting.pop(max(waiting, key=lambda sizes: len(waiting[sizes]))))
     yield from map(_stack, waiting.values())
 
 
-def _item(store: Store, index: int, preset: ModelPreset, evaluation: Evaluation) -> _Item:
-    image, label = store.image(index), store.original_label(index)
-    if evaluation.crop == "centre":
-        return _Item(index, *_centre(image, label, preset.image_size))
-    return _Item(index, image, label)
+def _stack(items: list[_Item]) -> TestBatch:
+    return TestBatch(
+        tuple(item.index for item in items),
+        torch.stack([item.seen.image for item in items]),
+        torch.stack([item.seen.label for item in items]),
+    )
 
 
-class _View(NamedTuple):
-    image: Tensor
-    label: Tensor
+def _seen(store: Store, index: int, preset: ModelPreset, evaluation: Evaluation) -> Sample:
+    """Return the resized image and the original label map, whole or their centre."""
+    whole = Sample(store.image(index), store.original_label(index))
+    return _centre(whole, preset.image_size) if evaluation.crop == "centre" else whole
 
 
-def _centre(image: Tensor, label: Tensor, size: int) -> _View:
+def _centre(whole: Sample, size: int) -> Sample:
     """Cut the central square of ``size`` pixels from the image, and the same field from the label map.
 
     A side shorter than ``size`` is kept whole.
     """
+    image, label = whole
     rows = _middle(image.shape[-2], label.shape[-2], size)
     columns = _middle(image.shape[-1], label.shape[-1], size)
-    return _View(image[:, rows.image, columns.image], label[rows.label, columns.label])
+    return Sample(image[:, rows.image, columns.image], label[rows.label, columns.label])
 
 
 class _Field(NamedTuple):
+    """The same part of a side, in pixels of the image and of the label map."""
+
     image: slice
     label: slice
 
@@ -89,11 +99,3 @@ def _middle(side: int, label_side: int, size: int) -> _Field:
     last = min(side, first + size)
     ratio = label_side / side
     return _Field(slice(first, last), slice(round(first * ratio), round(last * ratio)))
-
-
-def _stack(items: list[_Item]) -> TestBatch:
-    return TestBatch(
-        tuple(item.index for item in items),
-        torch.stack([item.image for item in items]),
-        torch.stack([item.label for item in items]),
-    )

@@ -46,13 +46,18 @@ class Store:
         return self.split.dataset.cache.get(key, lambda: make(index, resize))
 
     def _make_image(self, index: int, resize: int | None) -> NDArray[np.uint8]:
-        image = torch.from_numpy(self.split.image(index)).permute(2, 0, 1)
+        image = _tensor(self.split.image(index)).permute(2, 0, 1)
         resized = resize_image(image, *_target(image, resize))
         return resized.permute(1, 2, 0).contiguous().numpy()
 
     def _make_label(self, index: int, resize: int | None) -> NDArray[np.uint8]:
-        label = torch.from_numpy(self.split.label(index))
+        label = _tensor(self.split.label(index))
         return resize_label(label, *_target(label, resize)).contiguous().numpy()
+
+
+def _tensor(array: NDArray[np.uint8]) -> Tensor:
+    """View an array as a tensor; torch has no read-only ones, so that a read-only array is copied."""
+    return torch.from_numpy(np.require(array, requirements="W"))
 
 
 def _target(tensor: Tensor, resize: int | None) -> Size:

@@ -107,3 +107,11 @@ def test_an_image_smaller_than_the_crop_is_whole(crop: Evaluation) -> None:
     (batch,) = batches.test_batches(split, preset=PRESET, evaluation=crop, batch=4)
     assert batch.image.shape == (1, 3, 10, 12)
     np.testing.assert_array_equal(batch.label[0], split.label(0))
+
+
+def test_read_only_arrays_of_a_dataset_are_taken_as_they_are() -> None:
+    fixed = ramp(8, 8)
+    fixed.image.flags.writeable = fixed.label.flags.writeable = False
+    split = split_of(fixed)
+    (batch,) = batches.test_batches(split, preset=PRESET, evaluation=WHOLE, batch=1)
+    np.testing.assert_array_equal(batch.label[0], fixed.label)
