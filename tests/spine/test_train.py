@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import io
-import json
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -25,13 +24,11 @@ from benchmark.losses import cross_entropy
 from benchmark.measure.flops import FlopTracker
 from benchmark.measure.iterations import IterationMeter
 from benchmark.measure.memory import LiveTensorTracker
-from benchmark.measure.timing import PhaseClock
 from benchmark.method import Method, ParamGroup, StepView, trainable
 from benchmark.model import SegModel, build_model
 from benchmark.preset import ModelPreset
 from benchmark.protocols import load_preset
 from benchmark.runtime import start_runtime
-from benchmark.termlog import DivergedError, TermLog
 from benchmark.train import Lesson, TrainState, make_train_state, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -120,9 +117,6 @@ def same_bits(one: nn.Module, other: nn.Module) -> bool:
     return mine.keys() == theirs.keys() and all(torch.equal(mine[key], theirs[key]) for key in mine)
 
 
-# --- the schedule and the optimiser --------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("power", "expected"), [(1.0, [0.05, 0.0375, 0.025, 0.0125]), (2.0, [0.05, 0.028125, 0.0125, 0.003125])]
 )
@@ -164,9 +158,6 @@ def test_the_preset_chooses_the_optimiser(preset, optimiser, kind):
     assert type(made).__name__ == kind
     if optimiser == "sgd":
         assert (made.defaults["momentum"], made.defaults["nesterov"]) == (0.75, True)
-
-
-# --- the loop ------------------------------------------------------------------------------------------------
 
 
 def by_hand(
@@ -354,9 +345,6 @@ def test_gradients_are_read_after_backward_and_before_the_update(preset, tmp_pat
     torch.testing.assert_close(model.classifier.blocks[0].weight.detach(), by_rule)
 
 
-# --- going on from the middle --------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("loss", [None, DRAWING], ids=["plain", "drawing"])
 @pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
 def test_a_step_that_is_stored_and_read_back_ends_with_the_same_bits(preset, tmp_path, optimiser, loss):
@@ -401,147 +389,3 @@ def test_each_purpose_and_step_has_a_random_stream_of_its_own(preset):
         assert not set(other) & set(first)
     runtime = start_runtime("cpu", preset, 4)
     assert not set(draws("train", 0)) & set(first)
-
-
-# --- the log -------------------------------------------------------------------------------------------------
-
-
-class Bar:
-    """A progress bar that is none."""
-
-    def __init__(self) -> None:
-        self.count, self.shown = 0, ""
-
-    def update(self) -> None:
-        self.count += 1
-
-    def set_postfix(self, loss: str, refresh: bool) -> None:
-        self.shown = loss
-
-
-def term_log() -> tuple[TermLog, io.StringIO, Bar]:
-    file, bar = io.StringIO(), Bar()
-    return TermLog(2, bar, file), file, bar
-
-
-def test_terms_are_written_a_line_an_iteration():
-    log, file, bar = term_log()
-    for i in range(12):
-        log.add(i, {"a": torch.tensor(float(i)), "b": torch.tensor(0.5, dtype=torch.bfloat16)})
-    assert len(file.getvalue().splitlines()) == 10 and bar.count == 12
-    assert bar.shown == "9.500"
-    log.flush()
-    lines = [json.loads(line) for line in file.getvalue().splitlines()]
-    assert lines == [{"step": 2, "iteration": i, "a": float(i), "b": 0.5} for i in range(12)]
-
-
-def test_the_summary_is_the_mean_of_each_tenth():
-    log, _, _ = term_log()
-    for i in range(20):
-        log.add(i, {"a": torch.tensor(float(i))})
-    assert log.summary() == {"a": tuple(2 * part + 0.5 for part in range(10))}
-
-
-def test_a_tenth_without_an_iteration_is_unknown():
-    log, _, _ = term_log()
-    for i in range(2):
-        log.add(i, {"a": torch.tensor(float(i + 1))})
-    values = log.summary()["a"]
-    assert len(values) == 10 and [v for v in values if v is not None] == [1.0, 2.0]
-    assert values[4] == 1.0 and values[9] == 2.0
-    assert term_log()[0].summary() == {}
-
-
-def test_a_term_that_comes_and_goes_is_kept_where_it_was():
-    log, file, _ = term_log()
-    for i in range(20):
-        terms = {"a": torch.tensor(1.0)} | ({"late": torch.tensor(float(i))} if i >= 10 else {})
-        log.add(i, terms)
-    assert log.summary() == {
-        "a": (1.0,) * 10,
-        "late": (None,) * 5 + tuple(2 * part + 0.5 for part in range(5, 10)),
-    }
-    assert "late" not in json.loads(file.getvalue().splitlines()[9])
-    assert json.loads(file.getvalue().splitlines()[10])["late"] == 10.0
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_a_term_that_is_not_finite_ends_the_step_and_is_in_the_file(value):
-    log, file, _ = term_log()
-    for i in range(9):
-        log.add(i, {"a": torch.tensor(1.0), "b": torch.tensor(value if i == 4 else 0.0)})
-    with pytest.raises(DivergedError, match=f"^loss term 'b' is {value} at step 2, iteration 4$"):
-        log.add(9, {"a": torch.tensor(1.0), "b": torch.tensor(0.0)})
-    lines = file.getvalue().splitlines()
-    assert len(lines) == 5 and json.loads(lines[-1])["b"] is None
-
-
-def test_a_board_gets_every_term_under_its_step():
-    told: list[tuple[str, float, int]] = []
-    board = type("Board", (), {"add_scalar": lambda self, *given: told.append(given)})()
-    log = TermLog(1, Bar(), io.StringIO(), board)
-    log.add(0, {"a": torch.tensor(2.0), "b": torch.tensor(3.0)})
-    log.flush()
-    assert told == [("step1/a", 2.0, 0), ("step1/b", 3.0, 0)]
-
-
-# --- measuring iterations ------------------------------------------------------------------------------------
-
-
-class Instrument:
-    """Notes the iterations it stood around."""
-
-    def __init__(self) -> None:
-        self.around: list[int] = []
-        self.now = -1
-        self.inside = False
-
-    def __enter__(self) -> None:
-        self.inside = True
-        self.around.append(self.now)
-
-    def __exit__(self, *error: object) -> None:
-        self.inside = False
-
-
-@pytest.mark.parametrize("iterations", [0, 1, 3, 4, 10])
-def test_instruments_ride_on_the_first_iterations_and_the_clock_on_the_others(iterations):
-    time = iter(range(10_000))
-    flops, tensors, energy = Instrument(), Instrument(), Instrument()
-    meter = IterationMeter(CPU, flops, tensors, energy)
-    meter._clock = PhaseClock(CPU, now=lambda: float(next(time)))
-    with meter.phase():
-        for number in range(iterations):
-            flops.now = tensors.now = energy.now = number
-            with meter.iteration(), meter.waiting():
-                pass
-    assert flops.around == [0][:iterations] and tensors.around == [1][: max(iterations - 1, 0)]
-    assert energy.around == ([3] if iterations > 3 else []) and not energy.inside
-    assert meter.instrumented_iterations == min(iterations, 3)
-    assert meter.timed_iterations == max(iterations - 3, 0)
-    # The clock ticks at each reading: two a wait, of which one tick is waiting, and one at each edge.
-    assert meter.data_wait == max(iterations - 3, 0)
-    assert meter.train == (max(iterations - 3, 0) + 1 if iterations > 3 else 0)
-    assert meter.instrumented == 2 * min(iterations, 3) + 1
-
-
-def test_parts_are_charged_in_the_counted_iteration_alone():
-    flops = FlopTracker()
-    meter = IterationMeter(CPU, flops)
-    left, right = torch.zeros(2, 3), torch.zeros(3, 5)
-    with meter.phase():
-        for _ in range(5):
-            with meter.iteration(), meter.part("student"):
-                left @ right
-    assert dict(flops.by_part) == {"student": 2 * 2 * 3 * 5}
-
-
-def test_an_error_ends_the_phase_and_is_handed_on():
-    energy = Instrument()
-    meter = IterationMeter(CPU, energy=energy)
-    with pytest.raises(RuntimeError, match="mine"), meter.phase():
-        for number in range(10):
-            with meter.iteration():
-                if number == 5:
-                    raise RuntimeError("mine")
-    assert energy.around and not energy.inside
