@@ -1,13 +1,15 @@
 """Scenes of simple shapes, rendered from a seed: what the dataset ``shapes`` consists of.
 
-What an object is shows in its form only: colours, textures, sizes and rotations are drawn alike for all
-classes, and colours and textures also for the background and the distractor strokes. Apart from ``math.sin``
+What an object is shows in its form. Its hue narrows that down, as it does in photographs, and decides
+nothing: two classes share each range of hues, a fifth of the objects and all distractor strokes have any hue.
+Textures, sizes and rotations are drawn alike for all classes; the background is dull. Apart from ``math.sin``
 and ``math.cos`` of a rotation, all operations are ones that IEEE 754 rounds the same way everywhere, so that
 a seed gives the same scene on any machine.
 """
 
 from __future__ import annotations
 
+import colorsys
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -80,6 +82,12 @@ FORMS: dict[str, Callable[[Grid, Grid], Mask]] = {
 }
 """Label 1, 2, ... by name, in the dataset's order."""
 
+HUES = (0, 1, 0, 2, 1, 3, 2, 3)
+"""Quarter of the colour circle by class: disc and square share one, ring and star, ..., cross and bar."""
+
+ANY_HUE = 0.2
+"""Share of objects whose hue is not their class's."""
+
 KINDS = (0.2, 0.3, 0.3, 0.2)
 """Probabilities of one, two, three and four different classes in a scene."""
 
@@ -87,7 +95,7 @@ KINDS = (0.2, 0.3, 0.3, 0.2)
 def render(seed: tuple[int, ...]) -> Scene:
     """Return the scene of a seed: distractor strokes, then three to six objects, later ones in front."""
     stream = np.random.default_rng(seed)
-    canvas = _Canvas(_texture(stream, _colour(stream)), np.zeros((SIDE, SIDE), np.uint8), [])
+    canvas = _Canvas(_texture(stream, _dull(stream)), np.zeros((SIDE, SIDE), np.uint8), [])
     for _ in range(stream.integers(3, 8)):
         canvas.stroke(stream)
     kinds = stream.choice(len(FORMS), size=stream.choice(len(KINDS), p=KINDS) + 1, replace=False)
@@ -114,14 +122,16 @@ class _Canvas:
         middle, radius = _Point(*stream.uniform(0, SIDE, 2)), stream.uniform(8, 30)
         half_width = stream.uniform(0.5, 1.2) / radius
         x, y = _local(middle, radius, stream.uniform(0, math.pi))
-        self._paint(stream, (np.abs(x) <= 1) & (np.abs(y) <= half_width))
+        self._paint(stream, (np.abs(x) <= 1) & (np.abs(y) <= half_width), stream.uniform(0, 1))
 
     def put(self, stream: Generator, kind: int) -> None:
         """Put an object of a class in front, rather where there is none yet."""
         candidates = [_Point(*point) for point in stream.uniform(6, SIDE - 6, (4, 2))]
         centre = max(candidates, key=self._room)
-        x, y = _local(centre, stream.uniform(9, 14), stream.uniform(0, 2 * math.pi))
-        covered = self._paint(stream, list(FORMS.values())[kind](x, y))
+        x, y = _local(centre, stream.uniform(10, 16), stream.uniform(0, 2 * math.pi))
+        own = (HUES[kind] + stream.uniform(0.15, 0.85)) / len(set(HUES))
+        hue = stream.uniform(0, 1) if stream.uniform() < ANY_HUE else own
+        covered = self._paint(stream, list(FORMS.values())[kind](x, y), hue)
         self.label[covered >= 0.5] = kind + 1
         self.centres.append(centre)
 
@@ -135,11 +145,11 @@ class _Canvas:
     def _room(self, point: _Point) -> float:
         return min(((point.x - c.x) ** 2 + (point.y - c.y) ** 2 for c in self.centres), default=0.0)
 
-    def _paint(self, stream: Generator, mask: Mask) -> Grid:
+    def _paint(self, stream: Generator, mask: Mask, hue: float) -> Grid:
         """Paint a new texture over a mask of samples; return the share of each pixel it covers."""
         covered = _share(mask)
         behind = self.image[covered > 0]
-        texture = _texture(stream, _colour(stream, unlike=behind.mean(axis=0) if behind.size else None))
+        texture = _texture(stream, _vivid(stream, hue, behind.mean(axis=0) if behind.size else None))
         self.image[:] += covered[:, :, None] * (texture - self.image)
         return covered
 
@@ -172,9 +182,15 @@ def _ramp(angle: float) -> Grid:
     return ramp
 
 
-def _colour(stream: Generator, unlike: Grid | None = None) -> Grid:
-    """A random colour; of four the one that differs most from what lies behind, so that edges show."""
-    colours = stream.uniform(0.05, 0.95, (4, 3))
+def _dull(stream: Generator) -> Grid:
+    """A colour of any hue and little saturation."""
+    return np.array(colorsys.hsv_to_rgb(stream.uniform(0, 1), stream.uniform(0, 0.4), stream.uniform(0.2, 0.9)))
+
+
+def _vivid(stream: Generator, hue: float, unlike: Grid | None) -> Grid:
+    """A saturated colour of a hue; of four the one that differs most from what lies behind, so that edges show."""
+    drawn = zip(stream.uniform(0.5, 1.0, 4), stream.uniform(0.35, 0.95, 4), strict=True)
+    colours = np.array([colorsys.hsv_to_rgb(hue, saturation, value) for saturation, value in drawn])
     if unlike is None:
         return colours[0]
     best: Grid = colours[np.argmax(((colours - unlike) ** 2).sum(axis=1))]
@@ -183,7 +199,7 @@ def _colour(stream: Generator, unlike: Grid | None = None) -> Grid:
 
 def _texture(stream: Generator, colour: Grid) -> Grid:
     """A plain, striped, chequered or patchy area around a colour, (64, 64, 3)."""
-    other = np.clip(colour + stream.uniform(-0.35, 0.35, 3), 0, 1)
+    other = np.clip(colour + stream.uniform(-0.2, 0.2, 3), 0, 1)
     share = _PATTERNS[stream.integers(len(_PATTERNS))](stream)[:, :, None]
     return colour + share * (other - colour)
 
