@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -86,6 +87,14 @@ def test_a_gradient_of_identical_centroids_is_none_and_does_not_hide_the_others(
     assert f.grad is not None
     assert f.grad[0, :, 0, 2].tolist() == pytest.approx([-3 / 125, -4 / 125])
     assert f.grad[0, :, 0, 0].tolist() == pytest.approx([3 / 250, 4 / 250])
+
+
+def test_sparsity_takes_a_sum_that_only_rounding_lifts_above_zero_for_zero() -> None:
+    # (1, -1 + 2^-24) adds up to 6e-8, the last digit of 1: a loss of 5e7 if it counted.
+    # The other pixel: (e + 1) / 1.
+    f = leaf(torch.tensor([[1.0, 1], [-1 + 2**-24, 0]]).view(1, 2, 1, 2))
+    value = losses.sparsity(f, torch.ones(1, 1, 2, dtype=torch.long), 2)
+    assert value.item() == pytest.approx(math.e + 1)
 
 
 def test_repulsion_does_not_round_with_150_classes() -> None:

@@ -216,6 +216,10 @@ def test_normalised_entropy_is_between_nothing_and_one() -> None:
     assert values.flatten().tolist() == pytest.approx([1, log(2) / log(3), 0], abs=1e-6)
 
 
+def test_a_model_with_the_background_alone_is_sure() -> None:
+    assert losses.normalised_entropy(per_pixel((3,), (-1,))).tolist() == [[[0, 0]]]
+
+
 def test_pseudo_labels_keep_what_is_below_the_threshold() -> None:
     # Background pixels: guess 1 (entropy of (1, 3)), 0 (of (3, 1), the same), 1 (sure); a new class; ignored.
     previous = logits((1, 3), (3, 1), (1e-9, 1), (1, 1), (1, 1))
@@ -253,6 +257,14 @@ def test_entropy_medians() -> None:
     assert histogram.sum(1).tolist() == [0, 5]
     middle = losses.normalised_entropy(previous)[0, 0, 2].item()
     assert losses.entropy_medians(histogram).tolist() == pytest.approx([0, middle], rel=2e-3)
+
+
+def test_entropy_medians_of_a_model_that_knows_nothing() -> None:
+    # Entropy 1 is the upper end of the last bin, of class 0 (the first of equals) and not of the next one.
+    histogram = losses.entropy_histogram(logits((1, 1), (1, 1)), labels(0, 0), bins=10)
+    assert histogram.tolist() == [[0] * 9 + [2], [0] * 10]
+    # The median lies in the middle of that bin: 0.95 in the fourth root.
+    assert losses.entropy_medians(histogram).tolist() == pytest.approx([0.95**4, 0])
 
 
 def test_entropy_medians_are_fine_where_models_are_sure() -> None:
