@@ -7,7 +7,6 @@ the same grid.
 
 from __future__ import annotations
 
-import copy
 import difflib
 import inspect
 from itertools import pairwise
@@ -132,7 +131,7 @@ def build_encoder(preset: ModelPreset, load_weights: bool = True) -> Encoder:
     with torch.device("meta"), torch.no_grad():
         arguments = _arguments(preset, type(_probe(preset, name, preset.encoder_args)))
         probe = _probe(preset, name, arguments)
-        _check(preset, _wrap(preset, copy.deepcopy(probe)), sized="img_size" in arguments)
+        _check(preset, _wrap(preset, probe), sized="img_size" in arguments)
     if load_weights and preset.pretrained != "random":
         return _wrap(preset, load_body(preset, arguments, probe))
     return _wrap(preset, timm.create_model(name, num_classes=0, **arguments))

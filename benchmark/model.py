@@ -134,12 +134,15 @@ def build_model(preset: ModelPreset, outputs: int, *, load_weights: bool = True)
 
 @torch.no_grad()
 def initialise_from_background(model: SegModel) -> None:
-    """Start the newest block of classes from the background (MiB, arXiv 2002.00718, equation 10).
+    """Start the newest block of classes from the background, as MiB does (arXiv 2002.00718).
 
     Its weights become the background's; its biases and the background's become b - log(C_new + 1), b the
     background's bias: what the old model gave to background is shared evenly by it and the C_new classes.
+    Raises ValueError for a classifier that has not grown.
     """
-    first, *_, newest = (cast(nn.Conv2d, block) for block in model.classifier.blocks)
+    if len(model.classifier.blocks) == 1:
+        raise ValueError("the classifier has not grown: it has no new classes to initialise")
+    first, newest = (cast(nn.Conv2d, model.classifier.blocks[index]) for index in (0, -1))
     assert first.bias is not None and newest.bias is not None
     newest.weight.copy_(first.weight[:1].expand_as(newest.weight))
     shared = first.bias[0] - math.log(newest.out_channels + 1)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 from timm.layers import resample_abs_pos_embed
@@ -156,6 +157,14 @@ def test_aspp_against_its_formula() -> None:
         torch.testing.assert_close(branch, part)
 
 
+def test_random_weights_are_timms_own_from_the_global_stream() -> None:
+    torch.manual_seed(7)
+    expected = timm.create_model("resnet10t", num_classes=0, output_stride=8, **CNN.encoder_args)
+    torch.manual_seed(7)
+    body = build_model(CNN, 3).encoder.body
+    assert all(torch.equal(value, body.state_dict()[key]) for key, value in expected.state_dict().items())
+
+
 # --- growth -----------------------------------------------------------------------------------------------
 
 
@@ -244,7 +253,7 @@ def test_new_classes_share_what_background_had(preset: ModelPreset) -> None:
 
 
 def test_there_is_nothing_to_initialise_before_the_first_growth() -> None:
-    with pytest.raises(ValueError, match="unpack"):
+    with pytest.raises(ValueError, match="has not grown"):
         initialise_from_background(built(CNN))
 
 
