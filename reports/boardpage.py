@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from reports.boards import RANKING, Board
 from reports.columns import BY_KEY, text, unit
 from reports.exports import board_rows, class_rows, export, netscore_rows, run_rows
-from reports.figures import ACCURACY, COSTS, figures_of
+from reports.figures import ACCURACY, COSTS, RATIO_OF, figures_of
 from reports.pages import Picture, Site, root
 from reports.summary import INPUTS, facts, leaders, netscores, tags, worked
 from reports.view import board_table, runs_table
@@ -67,7 +67,7 @@ def _seeds_note(board: Board) -> str:
 def _not_drawn(board: Board, pictures: Iterable[Picture]) -> str:
     """Return which costs have no figure, and why."""
     drawn = {picture.figure.name for picture in pictures}
-    missing = [BY_KEY[key] for key in COSTS if key.replace("_", "-") not in drawn]
+    missing = [BY_KEY[key] for key in COSTS if key not in RATIO_OF and key.replace("_", "-") not in drawn]
     apart = ", ".join(c.full_name.lower() for c in missing if c not in board.columns)
     unknown = ", ".join(f"{c.full_name.lower()} ({c.unknown})" for c in missing if c in board.columns)
     parts = [f"{apart}, as it is not comparable across hardware" if apart else "", unknown]

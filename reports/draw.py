@@ -67,7 +67,7 @@ def _figure(spec: Spec) -> Figure:
     if isinstance(spec, Scatter):
         figure = _scatter(spec)
     elif isinstance(spec, Courses):
-        figure = Figure(figsize=(10.4, 3.5), layout="constrained")
+        figure = Figure(figsize=(8.8, 3.4), layout="constrained")
         draw_courses(figure, spec)
         _settle(figure)
     else:

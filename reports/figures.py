@@ -32,6 +32,7 @@ COSTS = (
     "parameters_deployed",
     "iteration_joules",
 )
+RATIO_OF = {"memory_ratio": "peak_train_bytes", "iteration_ratio": "iteration_seconds"}
 PANELS = 12
 """Rows in a figure over the steps or by class; a longer board shows its first ones there."""
 Styles = Mapping[str, Style]
@@ -73,10 +74,16 @@ def styles(boards: Iterable[Board]) -> dict[str, Style]:
 
 def figures_of(board: Board, style: Styles) -> tuple[Figure, ...]:
     """Return every figure that the finished runs of a board allow."""
-    costs = [(key, against_cost(board, BY_KEY[key], style)) for key in COSTS]
+    keys = [key for key in COSTS if not _redundant(key, board)]
+    costs = [(key, against_cost(board, BY_KEY[key], style)) for key in keys]
     titles = {key: f"mIoU against {_sentence(BY_KEY[key].full_name)}" for key in COSTS}
     plots = [_figure(board, key.replace("_", "-"), titles[key], spec) for key, spec in costs if spec]
     return (*_main_figures(board, style), *plots)
+
+
+def _redundant(key: str, board: Board) -> bool:
+    """Whether ``key`` is a ratio that would repeat the figure of its own column, shown on one hardware."""
+    return BY_KEY[key].kind == "ratio" and BY_KEY[RATIO_OF[key]] in board.columns
 
 
 def _main_figures(board: Board, style: Styles) -> Iterator[Figure]:

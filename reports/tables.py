@@ -55,7 +55,10 @@ def csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
 
     Text that a spreadsheet would run as a formula gets an apostrophe before it.
     """
-    frame = pd.DataFrame([[_plain(row.get(name)) for name in columns] for row in rows], columns=list(columns))
+    lines = [[_plain(row.get(name)) for name in columns] for row in rows]
+    frame = pd.DataFrame(
+        lines, columns=list(columns), dtype=object
+    )  # object: integers stay so beside unknowns
     text: str = frame.to_csv(index=False, lineterminator="\n")
     return text.encode("utf-8", "backslashreplace")
 
