@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from benchmark.pixelwise import (
@@ -191,11 +193,29 @@ def quadratic_penalty(
     EWC (Kirkpatrick et al., PNAS 2017), without the factor 1/2, as in the published code whose weights
     are in use. At least one tensor.
     """
-    terms = [
-        (weight * (new - old.detach()).square()).sum()
-        for new, old, weight in zip(parameters, anchors, importance, strict=True)
-    ]
-    return torch.stack(terms).sum()
+    if not len(parameters) == len(anchors) == len(importance):
+        raise ValueError(f"{len(parameters)} parameters, {len(anchors)} anchors, {len(importance)} weights")
+    penalty: Tensor = _QuadraticPenalty.apply(len(parameters), *parameters, *anchors, *importance)
+    return penalty
+
+
+class _QuadraticPenalty(torch.autograd.Function):
+    """All tensors at once, and one temporary a tensor: autograd's own chain takes twice as long."""
+
+    @staticmethod
+    def forward(ctx: Any, count: int, *tensors: Tensor) -> Tensor:
+        parameters, anchors, weights = tensors[:count], tensors[count : 2 * count], tensors[2 * count :]
+        moved = torch._foreach_sub(parameters, anchors)
+        pull = torch._foreach_mul(moved, weights)
+        ctx.save_for_backward(*pull)
+        torch._foreach_mul_(moved, pull)
+        return torch.stack([part.sum() for part in moved]).sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        pull = ctx.saved_tensors
+        return None, *torch._foreach_mul(pull, 2 * gradient), *[None] * (2 * len(pull))
 
 
 def scaled_importance(importance: Tensor) -> Tensor:

@@ -93,9 +93,10 @@ class ImportanceMethod(Method):
         found = {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in values.items()}
         if importance := self.get(state, "importance"):
             anchors = self.pick(state, "anchor", importance)
-            pull = torch._foreach_sub([values[name] for name in importance], anchors)
-            torch._foreach_mul_(pull, list(importance.values()))
-            rest = torch._foreach_sub([found[name] for name in importance], pull, alpha=2 * self.penalty)
+            moved = torch._foreach_sub([values[name] for name in importance], anchors)
+            rest = torch._foreach_addcmul(
+                [found[name] for name in importance], moved, list(importance.values()), -2 * self.penalty
+            )
             found |= dict(zip(importance, rest, strict=True))
         return Gradients(tuple(values), list(values.values()), list(found.values()))
 
