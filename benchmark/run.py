@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime, timezone
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from tqdm import tqdm
 from benchmark.base import BaseStore
 from benchmark.data.dataset import open_dataset
 from benchmark.data.scenario import plan_steps
-from benchmark.errors import DataError, MethodError
+from benchmark.errors import DataError, MethodError, ProtocolError
 from benchmark.evaluate import ImageCounts
 from benchmark.finding import Variant, find_method
 from benchmark.method import StepView
@@ -28,6 +29,7 @@ from benchmark.steps import StepRunner, step_view
 from benchmark.termlog import DivergedError, TermLog, open_board
 
 _FRAMES = 4
+_FOLDERS = re.compile(r"(?<![\w.])(?:~|[A-Za-z]:)?(?:[/\\][^\s/\\:'\"]+)+[/\\](?=[^\s/\\:'\"])")
 
 __all__ = ["Outcome", "Run", "RunSpec", "check_fits", "execute", "resolve"]
 
@@ -60,9 +62,10 @@ def execute(run: Run) -> Outcome:
     """Train and score every step and write the record, whatever happens.
 
     Out of memory, divergence and failures become the record's status; an interrupt is recorded, then raised.
-    DataError alone writes nothing: broken data say nothing about a method.
+    DataError and ProtocolError alone leave nothing behind: broken data, weights that are not there or an
+    encoder that cannot be built say nothing about a method.
     """
-    started = datetime.now(timezone.utc)
+    started = datetime.now(UTC)
     path = record_path(run, started)
     steps: list[StepRecord] = []
     images: list[ImageCounts] = []
@@ -75,7 +78,7 @@ def execute(run: Run) -> Outcome:
                 result = runner.run(step, carried)
                 steps.append(result.record)
                 images.append(result.images)
-    except DataError:
+    except (DataError, ProtocolError):
         raise
     except KeyboardInterrupt:
         write(run, path, Ending(started, "interrupted", "interrupted by the user", steps, images))
@@ -96,21 +99,21 @@ def classify(failure: Exception) -> Status:
 
 
 def describe(failure: Exception) -> str:
-    """Return type, message and innermost frames of a failure, by module, without a path of this machine."""
+    """Return type, message and innermost frames of a failure, without the folders of this machine."""
+    message = _FOLDERS.sub("", str(failure))
     if isinstance(failure, (MethodError, DivergedError)):
-        return str(failure)
+        return message
     frames = traceback.extract_tb(failure.__traceback__)[-_FRAMES:]
     places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
-    return f"{type(failure).__name__}: {failure} (at {' > '.join(places)})"
+    return f"{type(failure).__name__}: {message} (at {' > '.join(places)})"
 
 
 @contextmanager
 def _logs(run: Run, record: Path) -> Iterator[StepRunner]:
     """Open the loss log and the progress bar, and yield the runner that writes to them."""
     path = run.spec.results / "logs" / record.relative_to(run.spec.results).with_suffix(".jsonl")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    bar = tqdm(disable=run.spec.quiet, file=sys.stderr, unit="it", dynamic_ncols=True, mininterval=0.5)
     board = open_board(run.spec.tensorboard)
+    bar = tqdm(disable=run.spec.quiet, file=sys.stderr, unit="it", dynamic_ncols=True, mininterval=0.5)
     last = len(run.protocol.steps) - 1
 
     @contextmanager
@@ -119,7 +122,12 @@ def _logs(run: Run, record: Path) -> Iterator[StepRunner]:
         bar.set_description(f"{run.variant.text} · {run.protocol.id} · step {view.index}/{last}")
         yield TermLog(view.index, bar, file, board)
 
-    with path.open("w", encoding="utf-8") as file, bar:
+    with ExitStack() as stack:
+        if board is not None:
+            stack.callback(board.close)
+        stack.enter_context(_removed_on_bad_input(path))
+        file = stack.enter_context(path.open("w", encoding="utf-8"))
+        stack.enter_context(bar)
         yield StepRunner(
             run.protocol,
             run.variant,
@@ -130,5 +138,18 @@ def _logs(run: Run, record: Path) -> Iterator[StepRunner]:
             on_scored=lambda images: bar.set_postfix_str("scoring"),
             workers=run.spec.workers,
         )
-    if board is not None:
-        board.close()
+
+
+@contextmanager
+def _removed_on_bad_input(log: Path) -> Iterator[None]:
+    """Make the folder of ``log``; should the input prove bad, remove the file and what folders were made."""
+    made = [folder for folder in log.parents if not folder.exists()]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except (DataError, ProtocolError):
+        log.unlink(missing_ok=True)
+        for folder in made:
+            with suppress(OSError):  # another run writes there by now
+                folder.rmdir()
+        raise

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmark.errors import ProtocolError
+
 FLUSH_EVERY = 10
 PARTS = 10
 
@@ -91,9 +93,17 @@ def _parts(values: list[_Value], iterations: int) -> tuple[float | None, ...]:
 
 
 def open_board(folder: Path | None) -> Any:
-    """Return a TensorBoard writer, or None where no folder is given (the extra ``tensorboard`` is needed)."""
+    """Return a TensorBoard writer, or None where no folder is given.
+
+    Raises ProtocolError where TensorBoard is not installed.
+    """
     if folder is None:
         return None
-    from torch.utils.tensorboard import SummaryWriter
-
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ProtocolError(
+            f"--tensorboard {folder} needs TensorBoard, which is not installed; "
+            "pip install 'cssbench[tensorboard]'"
+        ) from error
     return SummaryWriter(str(folder))

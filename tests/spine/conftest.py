@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +25,26 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """One thread for torch: what is compared bit for bit must be summed in one order."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+Runner = Callable[..., Any]
 
 
-@pytest.fixture
-def run_tiny(tiny_root: Path, tmp_path: Path, one_thread: None) -> Callable[..., Any]:
-    """Run a method on the tiny protocol and return the outcome."""
+@pytest.fixture(scope="session")
+def run_tiny_to(tiny_root: Path) -> Runner:
+    """Run a method on the tiny protocol, records to a folder of one's choice, and return the outcome."""
     from benchmark.recording import RunSpec
     from benchmark.run import execute, resolve
 
-    def run(method: str | Path = "fine_tune", scenario: str = "2-1-overlapped", **changes: Any) -> Any:
-        given = {"data_root": tiny_root, "results": tmp_path / "results", "device": "cpu", "quiet": True}
+    def run(
+        results: Path, method: str | Path = "fine_tune", scenario: str = "2-1-overlapped", **changes: Any
+    ) -> Any:
+        given = {"data_root": tiny_root, "results": results, "device": "cpu", "quiet": True}
         spec = RunSpec(str(method), protocol_name(scenario), MODEL, **{**given, **changes})
         return execute(resolve(spec))
 
     return run
+
+
+@pytest.fixture
+def run_tiny(run_tiny_to: Runner, tmp_path: Path) -> Runner:
+    """Run a method on the tiny protocol and return the outcome; records go to ``results`` of ``tmp_path``."""
+    return partial(run_tiny_to, tmp_path / "results")

@@ -31,7 +31,6 @@ from benchmark.protocols import load_preset
 from benchmark.runtime import start_runtime
 from benchmark.train import Lesson, TrainState, make_train_state, train
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 ITERATIONS = 6
 CPU = torch.device("cpu")
 FIRST = StepView(0, (), (1, 2), ITERATIONS, "overlapped")
