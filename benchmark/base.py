@@ -5,30 +5,40 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from benchmark.contract import fingerprint
+from benchmark.costs import TrainCosts, costs_from_json, costs_to_json
+from benchmark.data.scenario import Plan
 from benchmark.method import ParamGroup
 from benchmark.model import SegModel
 from benchmark.protocol import Protocol, model_meaning
 from benchmark.record import write_atomic
 from benchmark.runtime import Runtime
 
-_UNRELATED = {"cli.py", "sweep.py", "estimate.py", "finding.py", "sources.py", "metrics.py", "record.py", "check.py"}
+_UNRELATED = {
+    "cli.py",
+    "sweep.py",
+    "estimate.py",
+    "finding.py",
+    "sources.py",
+    "metrics.py",
+    "record.py",
+    "check.py",
+}
 
 
 @dataclass(frozen=True)
 class StoredBase:
-    """Weights of a trained step 0 and what it cost, as the record's JSON has it."""
+    """Weights of a trained step 0 and what it cost."""
 
     weights: dict[str, Tensor]
-    costs: dict[str, Any]
+    costs: TrainCosts
 
 
 def cache_folder() -> Path:
@@ -39,39 +49,44 @@ def cache_folder() -> Path:
 
 
 def base_digest(
-    protocol: Protocol,
-    images: Sequence[str],
-    visible: bytes,
-    model: SegModel,
-    groups: list[ParamGroup],
-    runtime: Runtime,
+    protocol: Protocol, plan: Plan, model: SegModel, groups: list[ParamGroup], runtime: Runtime
 ) -> str:
     """Return the digest of all that decides the weights of step 0.
 
-    Images and their visible labels rather than the scenario's name, the preset, the training structure that
-    ``adapt`` left, the seed, the machine's numerics, and the source of the harness itself.
+    Images and their visible labels rather than the scenario's name, the preset, the structure and the weights
+    that ``adapt`` left, the seed, the machine's numerics, and the source of the harness itself.
     """
     environment = asdict(runtime.environment())
     content = {
-        "dataset": protocol.dataset,
-        "images": hashlib.sha256("\n".join(images).encode()).hexdigest(),
-        "visible": visible.hex(),
+        "images": _images(plan),
+        "visible": plan.steps[0].visible.tobytes().hex(),
         "epochs": protocol.epochs,
         "augmentation": asdict(protocol.augmentation),
         "model": model_meaning(asdict(protocol.model)),
         "structure": _structure(model, groups),
+        "start": hashlib.sha256(fingerprint(model).numpy().tobytes()).hexdigest(),
         "seed": runtime.seed,
-        "environment": {key: environment[key] for key in ("device", "cpu", "gpu", "threads", "packages")},
+        "environment": {
+            key: environment[key] for key in ("device", "cpu", "gpu", "threads", "cuda", "packages")
+        },
         "harness": _harness_digest(),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _structure(model: SegModel, groups: list[ParamGroup]) -> list[list[object]]:
+def _images(plan: Plan) -> str:
+    """Hash of which images there are and of which copy of them: another folder may hold other pixels."""
+    dataset = plan.train.dataset
+    names = [plan.train.ids[index] for index in plan.steps[0].images]
+    lines = [f"{name} {dataset.stamp(name)}" for name in names]
+    head = [dataset.name, str(dataset.version), dataset.location]
+    return hashlib.sha256("\n".join([*head, *lines]).encode()).hexdigest()
+
+
+def _structure(model: SegModel, groups: list[ParamGroup]) -> list[object]:
     options = {id(p): (group.lr_factor, group.weight_decay) for group in groups for p in group.params}
-    return [
-        [name, list(value.shape), list(options.get(id(value), ()))] for name, value in model.named_parameters()
-    ]
+    trained = [[name, *options.get(id(value), ())] for name, value in model.named_parameters()]
+    return [repr(model), trained]
 
 
 def _harness_digest() -> str:
@@ -92,12 +107,12 @@ class BaseStore:
     def load(self, digest: str) -> StoredBase | None:
         """Return a stored base, or None. A file that is broken counts as absent and is written anew."""
         try:
-            costs = json.loads((self._folder / f"{digest}.json").read_text())
+            stored = json.loads((self._folder / f"{digest}.json").read_text())
             content = (self._folder / f"{digest}.safetensors").read_bytes()
-            if hashlib.sha256(content).hexdigest() != costs.pop("weights_sha256"):
+            if hashlib.sha256(content).hexdigest() != stored["weights_sha256"]:
                 return None
-            return StoredBase(load(content), costs)
-        except (OSError, ValueError, KeyError, SafetensorError):
+            return StoredBase(load(content), costs_from_json(stored["costs"]))
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError):
             return None
 
     def store(self, digest: str, base: StoredBase) -> None:
@@ -105,5 +120,5 @@ class BaseStore:
         weights = {name: value.detach().cpu().contiguous().clone() for name, value in base.weights.items()}
         content = save(weights)
         write_atomic(self._folder / f"{digest}.safetensors", content)
-        costs = base.costs | {"weights_sha256": hashlib.sha256(content).hexdigest()}
-        write_atomic(self._folder / f"{digest}.json", json.dumps(costs).encode())
+        stored = {"weights_sha256": hashlib.sha256(content).hexdigest(), "costs": costs_to_json(base.costs)}
+        write_atomic(self._folder / f"{digest}.json", json.dumps(stored).encode())

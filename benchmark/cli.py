@@ -42,11 +42,17 @@ def main() -> None:
 def _where(command: Any) -> Any:
     """Add the options that say where data, results and the device are."""
     options = [
-        click.option("--data-root", type=FOLDER, envvar="CSSBENCH_DATA", help="Folder that holds the data sets."),
-        click.option("--results", type=FOLDER, default=Path("results"), show_default=True, help="Where records go."),
+        click.option(
+            "--data-root", type=FOLDER, envvar="CSSBENCH_DATA", help="Folder that holds the data sets."
+        ),
+        click.option(
+            "--results", type=FOLDER, default=Path("results"), show_default=True, help="Where records go."
+        ),
         click.option("--device", type=DEVICES, default="auto", show_default=True),
         click.option("--split", type=SPLITS, default="test", show_default=True, help="What is scored."),
-        click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Loader processes."),
+        click.option(
+            "--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Loader processes."
+        ),
         click.option("--tensorboard", type=FOLDER, help="Also write loss terms there (extra 'tensorboard')."),
     ]
     for option in reversed(options):
@@ -79,9 +85,13 @@ def list_command(kind: str) -> None:
 @click.option("--protocol", required=True, help="An id of 'list protocols', or file.toml:scenario-setting.")
 @click.option("--model", help="A preset of 'list models', or a path to a .toml file.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="A hyper-parameter; repeat for more.")
+@click.option(
+    "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="A hyper-parameter; repeat for more."
+)
 @_where
-def run(method: str, protocol: str, model: str | None, seed: int, pairs: tuple[str, ...], **where: Any) -> None:
+def run(
+    method: str, protocol: str, model: str | None, seed: int, pairs: tuple[str, ...], **where: Any
+) -> None:
     """Run one method on one protocol with one seed, and write its record."""
     from benchmark.finding import split_pairs
     from benchmark.recording import RunSpec
@@ -101,7 +111,9 @@ def run(method: str, protocol: str, model: str | None, seed: int, pairs: tuple[s
 @click.option("--method", "methods", multiple=True, required=True, help="Repeat for more.")
 @click.option("--protocol", "protocols", multiple=True, required=True, help="Repeat for more.")
 @click.option("--model", "models", multiple=True, help="Repeat for more.")
-@click.option("--seed", "seeds", multiple=True, type=click.IntRange(min=0), default=(0,), help="Repeat for more.")
+@click.option(
+    "--seed", "seeds", multiple=True, type=click.IntRange(min=0), default=(0,), help="Repeat for more."
+)
 @click.option("--retry", is_flag=True, help="Run again what is recorded as failed.")
 @_where
 def sweep(

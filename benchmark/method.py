@@ -162,9 +162,7 @@ class Method:
     def after_backward(self, model: SegModel, step: StepView, state: State) -> None:
         """Read gradients, after backward and before the optimiser moves the parameters."""
 
-    def consolidate(
-        self, model: SegModel, batches: Iterable[Batch], step: StepView, state: State
-    ) -> None:
+    def consolidate(self, model: SegModel, batches: Iterable[Batch], step: StepView, state: State) -> None:
         """Compute what the next step will need from this one's data (prototypes), after training.
 
         As in :meth:`prepare`, the model is in eval mode and no gradient is recorded.

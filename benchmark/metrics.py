@@ -155,7 +155,7 @@ def forget_score(miou: float | None, joint_miou: float | None) -> float | None:
     return miou - joint_miou if miou is not None and joint_miou is not None else None
 
 
-def netscore(  # noqa: PLR0913, PLR0917 (the signature is public)
+def netscore(
     miou_percent: float | None,
     params_millions: float | None,
     macs_billions: float | None,

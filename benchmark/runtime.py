@@ -66,7 +66,9 @@ class Runtime:
 def start_runtime(choice: DeviceChoice, preset: ModelPreset, seed: int) -> Runtime:
     """Choose the device and precision. Raises ProtocolError where CUDA is asked for and absent."""
     if choice == "cuda" and not torch.cuda.is_available():
-        raise ProtocolError("device 'cuda' was asked for, but torch sees no CUDA device here; use --device cpu or auto")
+        raise ProtocolError(
+            "device 'cuda' was asked for, but torch sees no CUDA device here; use --device cpu or auto"
+        )
     AcceleratorState._reset_state(reset_partial_state=True)  # one process may run several presets in turn
     use_cpu = choice == "cpu" or not torch.cuda.is_available()
     mixed = "bf16" if preset.precision == "bf16" else "no"

@@ -11,7 +11,7 @@ import torch
 
 from benchmark.base import BaseStore, StoredBase, base_digest
 from benchmark.contract import Contract, fingerprint
-from benchmark.costs import TrainCosts, costs_from_json, costs_to_json, train_costs, with_phases
+from benchmark.costs import TrainCosts, train_costs, with_phases
 from benchmark.data.loader import RawBatch, iterations_per_epoch, ordered_batches, train_batches
 from benchmark.data.scenario import Plan
 from benchmark.evaluate import ImageCounts
@@ -212,16 +212,12 @@ class StepRunner:
         lesson = self._lesson(view, contract)
         if lesson.method is not None:
             return self._train_now(lesson, carried, groups, memory), None
-        step = self.plan.steps[0]
-        names = [self.plan.train.ids[i] for i in step.images]
-        digest = base_digest(
-            self.protocol, names, step.visible.tobytes(), carried.model, groups, self.runtime
-        )
+        digest = base_digest(self.protocol, self.plan, carried.model, groups, self.runtime)
         if stored := self.bases.load(digest):
             carried.model.load_state_dict(stored.weights)
-            return costs_from_json(stored.costs), digest
+            return stored.costs, digest
         costs = self._train_now(lesson, carried, groups, memory)
-        self.bases.store(digest, StoredBase(carried.model.state_dict(), costs_to_json(costs)))
+        self.bases.store(digest, StoredBase(carried.model.state_dict(), costs))
         return costs, digest
 
     def _train_now(

@@ -46,7 +46,7 @@ class Grid:
     seeds: Sequence[int]
 
     def specs(self, template: RunSpec) -> Iterator[RunSpec]:
-        """Yield a spec for every cell; methods vary fastest, so that they share a step 0 while it is fresh."""
+        """Yield a spec for every cell; methods vary fastest, so that they share a fresh step 0."""
         for protocol in self.protocols:
             for model in self.models:
                 for seed in self.seeds:
@@ -97,10 +97,13 @@ def sweep(
     recorded = recorded_runs(template.results)
     entries = [decide(spec, recorded, retry) for spec in grid.specs(template)]
     done: list[Entry] = []
-    for entry in entries:
-        if entry.decision == "run":
-            record = execute(resolve(entry.spec)).record
-            entry = replace(entry, status=record.status, reason=record.error)
+    for planned in entries:
+        entry = _run(planned) if planned.decision == "run" else planned
         done.append(entry)
         on_entry(entry)
     return done
+
+
+def _run(entry: Entry) -> Entry:
+    record = execute(resolve(entry.spec)).record
+    return replace(entry, status=record.status, reason=record.error)

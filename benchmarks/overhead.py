@@ -168,7 +168,8 @@ def compare_loops(setting: Setting, blocks: int, iterations: int) -> None:
             pairs.append((times[Bare] / iterations, times[Harness] / iterations))
     same = all(torch.equal(a, b) for a, b in zip(bare.weights(), ours.weights(), strict=True))
     print(
-        f"bare loop      {1000 * statistics.median(b for b, _ in pairs):8.2f} ms an iteration (median of {blocks})"
+        f"bare loop      {1000 * statistics.median(b for b, _ in pairs):8.2f} ms an iteration,"
+        f" median of {blocks} blocks"
     )
     print(f"harness        {1000 * statistics.median(h for _, h in pairs):8.2f} ms an iteration")
     print(f"ratio          {statistics.median(h / b for b, h in pairs):8.3f} (at most 1.03)")
@@ -204,7 +205,8 @@ def main() -> None:
     asked = parser.parse_args()
     setting = make_setting(asked.model, asked.device)
     print(
-        f"{asked.model} on {setting.runtime.device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+        f"{asked.model} on {setting.runtime.device}, {torch.get_num_threads()} threads,"
+        f" torch {torch.__version__}"
     )
     compare_loops(setting, asked.blocks, asked.iterations)
     cost_of_counters(setting, 5)

@@ -184,11 +184,13 @@ def _ramp(angle: float) -> Grid:
 
 def _dull(stream: Generator) -> Grid:
     """A colour of any hue and little saturation."""
-    return np.array(colorsys.hsv_to_rgb(stream.uniform(0, 1), stream.uniform(0, 0.4), stream.uniform(0.2, 0.9)))
+    return np.array(
+        colorsys.hsv_to_rgb(stream.uniform(0, 1), stream.uniform(0, 0.4), stream.uniform(0.2, 0.9))
+    )
 
 
 def _vivid(stream: Generator, hue: float, unlike: Grid | None) -> Grid:
-    """A saturated colour of a hue; of four the one that differs most from what lies behind, so that edges show."""
+    """A saturated colour of a hue; of four the one least like what lies behind, so that edges show."""
     drawn = zip(stream.uniform(0.5, 1.0, 4), stream.uniform(0.35, 0.95, 4), strict=True)
     colours = np.array([colorsys.hsv_to_rgb(hue, saturation, value) for saturation, value in drawn])
     if unlike is None:
