@@ -21,7 +21,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from benchmark.errors import RecordError
 
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 Status = Literal["ok", "oom", "diverged", "error", "interrupted"]
 Natural = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]

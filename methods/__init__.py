@@ -1,1 +1,1 @@
-"""Adapters: one method a file, found by the file's name. Files whose name starts with ``_`` are shared parts."""
+"""Adapters: one method a file, found by its name. Files named ``_…`` are parts that several share."""
