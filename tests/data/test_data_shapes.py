@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmark.data.dataset import open_dataset
 from benchmark.data.scenario import plan_steps
-from benchmark.data.scenes import FORMS, render
+from benchmark.data.scenes import FORMS, HUES, render
 from benchmark.protocols import load_family, load_protocol, protocols_folder
 
 
@@ -48,7 +48,7 @@ def test_scenes_are_those_that_were_published() -> None:
     for split in ("train", "validation", "test"):
         content.update(scenes(split).labels[:40].tobytes())
         content.update(scenes(split).images[:40].tobytes())
-    assert content.hexdigest() == "53b6bcdd49bafb74eb63a44b12ef64990d81e0a3b694b857e50571cea790a2f3"
+    assert content.hexdigest() == "1ab22db059936385bbc9996995d45553d2f3b57cedda4ca9b4e5c06660369a1d"
 
 
 def test_a_scene_depends_on_its_seed_alone() -> None:
@@ -90,7 +90,7 @@ def test_edges_of_label_maps_are_edges_of_images() -> None:
     assert jump[edge].mean() > 4 * jump[~edge].mean()
 
 
-# Colour must not tell the class: two classifiers that know nothing else stay near chance.
+# Colour narrows a class down to two and decides nothing: what knows nothing else is wrong most of the time.
 
 
 def pixels(split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -113,8 +113,8 @@ def test_the_colour_of_a_pixel_does_not_tell_its_class() -> None:
     np.add.at(counts, (code(colour), label), 1)
     likely = (counts / counts.sum(axis=0)).argmax(axis=1)
     test_colour, truth = pixels("test")
-    assert balanced_accuracy(label, likely[code(colour)]) > 0.15  # it did learn what there is to learn
-    assert balanced_accuracy(truth, likely[code(test_colour)]) < 0.16
+    assert balanced_accuracy(label, likely[code(colour)]) > 0.45  # it did learn what there is to learn
+    assert balanced_accuracy(truth, likely[code(test_colour)]) < 0.45
 
 
 def regions(split: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -135,14 +135,27 @@ def test_the_mean_colour_and_contrast_of_a_region_do_not_tell_its_class() -> Non
     centroids = np.stack([rows[truth == kind].mean(axis=0) for kind in range(8)]) / rows.std(axis=0)
     test_rows, test_truth = regions("test")
     distance = ((test_rows / rows.std(axis=0))[:, None] - centroids) ** 2
-    assert balanced_accuracy(test_truth, distance.sum(axis=2).argmin(axis=1)) < 0.2
+    assert balanced_accuracy(test_truth, distance.sum(axis=2).argmin(axis=1)) < 0.45
 
 
-def test_background_is_no_colour_of_its_own() -> None:
-    images, labels = scenes("train")
-    inside, outside = images[labels > 0].astype(float), images[labels == 0].astype(float)
-    assert np.abs(inside.mean(axis=0) - outside.mean(axis=0)).max() < 12
-    assert np.abs(inside.std(axis=0) - outside.std(axis=0)).max() < 12
+def test_colour_alone_does_not_segment_the_scenes() -> None:
+    """Most likely label of each pixel by its colour, background among them: objects stay below 20 % IoU."""
+
+    def code(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+        return ((images.astype(np.int64) // 32) @ np.array([64, 8, 1])).ravel()
+
+    counts = np.zeros((512, 9))
+    np.add.at(counts, (code(scenes("train").images), scenes("train").labels.ravel()), 1)
+    guess = counts.argmax(axis=1)[code(scenes("test").images)]
+    truth = scenes("test").labels.ravel()
+    iou = [((guess == k) & (truth == k)).sum() / ((guess == k) | (truth == k)).sum() for k in range(9)]
+    assert iou[0] > 0.7  # it did learn what there is to learn
+    assert np.mean(iou[1:]) < 0.2
+
+
+def test_two_classes_share_each_range_of_hues() -> None:
+    assert len(HUES) == len(FORMS)
+    assert sorted(HUES) == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
 # What the protocols need of them.
