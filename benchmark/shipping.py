@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,6 +15,7 @@ from benchmark.data.evaluation import test_batches
 from benchmark.data.scenario import Plan
 from benchmark.evaluate import Scores, evaluate
 from benchmark.measure.flops import count_macs
+from benchmark.measure.memory import PhaseMemory
 from benchmark.measure.params import count_parameters
 from benchmark.method import Method, ParamGroup
 from benchmark.model import SegModel
@@ -58,13 +60,17 @@ class Scorer:
     runtime: Runtime
     on_scored: Callable[[int], object]
 
-    def score(self, shipped: SegModel, contract: Contract) -> Scores:
-        """Return the confusion matrices of the test set after the contract's step."""
+    def score(self, shipped: SegModel, contract: Contract, memory: PhaseMemory) -> Scores:
+        """Return the confusion matrices of the test set after the contract's step.
+
+        On a CPU ``memory`` follows the tensors of the first batch.
+        """
         preset, step = self.protocol.model, contract.step.index
         outputs = self.protocol.outputs(step)
+        trackers = iter([memory.track(shipped)])
 
         def forward(image: Tensor) -> Tensor:
-            with self.runtime.accelerator.autocast():
+            with next(trackers, nullcontext()), self.runtime.accelerator.autocast():
                 logits: Tensor = shipped(self.runtime.normalise(image)).logits
             contract.shipped(logits, outputs)
             return logits.float()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -109,14 +109,14 @@ class StepRunner:
         groups = self._adapt(view, carried, contract)
         before = _mark(carried.previous)
         with clock.phase("prepare"), memory.phase("prepare"):
-            self._pass("prepare", view, carried, contract)
+            self._pass("prepare", view, carried, contract, memory)
         contract.unchanged("prepare", "the previous model", before, _mark(carried.previous))
         costs, base = self._train(view, carried, groups, contract, memory)
         with clock.phase("consolidate"), memory.phase("consolidate"):
-            self._pass("consolidate", view, carried, contract)
+            self._pass("consolidate", view, carried, contract, memory)
         shipped = ship(self.method, carried.model, contract, self.protocol.outputs(step))
         with clock.phase("evaluate"), memory.phase("evaluate"):
-            scores = self._scorer.score(shipped, contract)
+            scores = self._scorer.score(shipped, contract, memory)
         record = StepRecord(
             index=step,
             classes=view.new_classes,
@@ -158,9 +158,11 @@ class StepRunner:
             share_frozen(carried.previous, carried.model)
         return groups
 
-    def _pass(self, hook: str, view: StepView, carried: Carried, contract: Contract) -> None:
+    def _pass(
+        self, hook: str, view: StepView, carried: Carried, contract: Contract, memory: PhaseMemory
+    ) -> None:
         self.runtime.reseed(hook, view.index)
-        batches = BatchPass(lambda: self._ordered(view, contract))
+        batches = BatchPass(lambda: self._ordered(view, carried, contract, memory))
         carried.model.eval()
         with torch.no_grad():
             if hook == "prepare":
@@ -169,17 +171,23 @@ class StepRunner:
                 self.method.consolidate(carried.model, batches, view, carried.state)
         contract.state(hook, carried.state)
 
-    def _ordered(self, view: StepView, contract: Contract) -> Iterator[Batch]:
+    def _ordered(
+        self, view: StepView, carried: Carried, contract: Contract, memory: PhaseMemory
+    ) -> Iterator[Batch]:
         lesson = self._lesson(view, contract)
-        for raw in ordered_batches(
+        raw_batches = ordered_batches(
             self.plan.train,
             self.plan.steps[view.index].images,
             preset=self.protocol.model,
             augmentation=self.protocol.augmentation,
             seed=self.runtime.seed,
             step=view.index,
-        ):
-            yield lesson.batch(raw)
+        )
+        for number, raw in enumerate(raw_batches):
+            # What the method does with the first batch happens inside of the tracker.
+            tracked = memory.track(carried.model, teacher=carried.previous, state=carried.state)
+            with nullcontext() if number else tracked:
+                yield lesson.batch(raw)
 
     def _lesson(self, view: StepView, contract: Contract) -> Lesson:
         def batches(start: int) -> Iterator[RawBatch]:
