@@ -14,7 +14,7 @@ from benchmark.record import Record, read_record
 from benchmark.recording import RunSpec
 from benchmark.run import check_fits, execute, resolve
 
-Decision = Literal["run", "recorded", "failed before", "does not apply"]
+Decision = Literal["run", "recorded", "failed before", "does not apply", "named twice"]
 
 
 class Identity(NamedTuple):
@@ -66,13 +66,16 @@ def recorded_runs(results: Path) -> dict[Identity, Record]:
         except RecordError:
             continue
         key = Identity(record.protocol_digest, record.variant, record.source_digest, record.seed)
-        if key not in found or record.status == "ok":
+        if key not in found or found[key].status != "ok":  # names sort by time: the last failure stands
             found[key] = record
     return found
 
 
-def decide(spec: RunSpec, recorded: dict[Identity, Record], retry: bool) -> Entry:
-    """Decide whether a cell is run. Raises for names that do not exist, before anything runs."""
+def decide(spec: RunSpec, recorded: dict[Identity, Record], retry: bool, planned: set[Identity]) -> Entry:
+    """Decide whether a cell is run, and add it to what is ``planned`` if so. Raises for unknown names.
+
+    A run that was interrupted did not fail: it is run again, as one that was never recorded.
+    """
     variant = find_method(spec.method, spec.params)
     protocol = load_protocol(spec.protocol, spec.model, spec.split)
     try:
@@ -80,11 +83,15 @@ def decide(spec: RunSpec, recorded: dict[Identity, Record], retry: bool) -> Entr
     except MethodError as error:
         return Entry(spec, "does not apply", reason=str(error))
     key = Identity(protocol.digest, variant.text, variant.source_digest, spec.seed)
-    if (record := recorded.get(key)) is None:
-        return Entry(spec, "run")
-    if record.status == "ok":
+    if key in planned:
+        return Entry(spec, "named twice")
+    record = recorded.get(key)
+    if record is not None and record.status == "ok":
         return Entry(spec, "recorded", "ok")
-    return Entry(spec, "run") if retry else Entry(spec, "failed before", record.status, record.error)
+    if record is not None and record.status != "interrupted" and not retry:
+        return Entry(spec, "failed before", record.status, record.error)
+    planned.add(key)
+    return Entry(spec, "run")
 
 
 def sweep(
@@ -92,13 +99,16 @@ def sweep(
 ) -> list[Entry]:
     """Run a grid in this process and return every cell with how it ended.
 
-    Names are checked for the whole grid first. An interrupt ends the sweep; what was done stays recorded.
+    Names, data and device are checked for the whole grid first, so that no hours are spent on the first
+    half of one that cannot be finished. An interrupt ends the sweep; what was done stays recorded.
     """
-    recorded = recorded_runs(template.results)
-    entries = [decide(spec, recorded, retry) for spec in grid.specs(template)]
+    recorded, planned = recorded_runs(template.results), set[Identity]()
+    entries = [decide(spec, recorded, retry, planned) for spec in grid.specs(template)]
+    for spec in {(e.spec.protocol, e.spec.model): e.spec for e in entries if e.decision == "run"}.values():
+        resolve(spec)
     done: list[Entry] = []
-    for planned in entries:
-        entry = _run(planned) if planned.decision == "run" else planned
+    for cell in entries:
+        entry = _run(cell) if cell.decision == "run" else cell
         done.append(entry)
         on_entry(entry)
     return done
