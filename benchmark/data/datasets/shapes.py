@@ -18,8 +18,8 @@ _SIZES = {"train": 480, "validation": 120, "test": 160}
 class Shapes(Dataset):
     """480 training, 120 validation and 160 test scenes of 64 x 64 pixels; eight classes and background.
 
-    Scenes hold three to six objects of one to four classes, which hide each other in part. Colour, texture,
-    size and rotation are drawn alike for all classes, so that only form tells them apart.
+    Scenes hold three to six objects of one to four classes, which hide each other in part. Form tells a
+    class; hue narrows it down without deciding; texture, size and rotation are drawn alike for all.
     """
 
     class_names = tuple(FORMS)
