@@ -113,7 +113,9 @@ def _logs(run: Run, record: Path) -> Iterator[StepRunner]:
     """Open the loss log and the progress bar, and yield the runner that writes to them."""
     path = run.spec.results / "logs" / record.relative_to(run.spec.results).with_suffix(".jsonl")
     board = open_board(run.spec.tensorboard)
-    bar = tqdm(disable=run.spec.quiet, file=sys.stderr, unit="it", dynamic_ncols=True, mininterval=0.5)
+    bar = tqdm(
+        disable=run.spec.quiet, file=sys.stderr, unit="it", dynamic_ncols=True, mininterval=0.5, delay=0.5
+    )
     last = len(run.protocol.steps) - 1
 
     @contextmanager
