@@ -32,7 +32,9 @@ def draw_scatter(axes: Axes, spec: Scatter) -> None:
         axes.axhline(spec.bound, color=INK, linewidth=0.9, linestyle=(0, (6, 3)), zorder=1)
         _note(axes, "joint training", spec.bound)
     _front(axes, [point for point in spec.points if point.front])
-    for point in spec.points:
+    named = _named(spec)
+    _crowd(axes, [point for point in spec.points if point not in named])
+    for point in named:
         _point(axes, point)
     axes.set_xlabel(spec.x_label)
     axes.set_ylabel(spec.y_label)
@@ -40,8 +42,19 @@ def draw_scatter(axes: Axes, spec: Scatter) -> None:
 
 def name_points(axes: Axes, spec: Scatter) -> None:
     """Write names beside the points of a drawn scatter plot, once the figure's layout is settled."""
-    named = spec.points if len(spec.points) <= LABELLED else [p for p in spec.points if p.front]
-    place_labels(axes, [(p.x, p.y) for p in spec.points], [(p.x, p.y, p.label) for p in named[:40]])
+    place_labels(axes, [(p.x, p.y) for p in spec.points], [(p.x, p.y, p.label) for p in _named(spec)[:40]])
+
+
+def _named(spec: Scatter) -> Sequence[Point]:
+    return spec.points if len(spec.points) <= LABELLED else [p for p in spec.points if p.front]
+
+
+def _crowd(axes: Axes, points: Sequence[Point]) -> None:
+    """Draw the points of a long board that are not on its front: small, without spread, a call a style."""
+    for colour, marker in sorted({point.style for point in points}):
+        same = [point for point in points if point.style == (colour, marker)]
+        xs, ys = [point.x for point in same], [point.y for point in same]
+        axes.plot(xs, ys, marker, color=colour, markersize=4, alpha=0.6, markeredgewidth=0, zorder=3)
 
 
 def _limits(axes: Axes, spec: Scatter) -> None:

@@ -34,7 +34,7 @@ COSTS = (
 )
 RATIO_OF = {"memory_ratio": "peak_train_bytes", "iteration_ratio": "iteration_seconds"}
 PANELS = 12
-"""Rows in a figure over the steps or by class; a longer board shows its first ones there."""
+"""Rows in a figure over the steps or by class; of a longer board, the best of each method."""
 Styles = Mapping[str, Style]
 
 
@@ -87,8 +87,7 @@ def _redundant(key: str, board: Board) -> bool:
 
 
 def _main_figures(board: Board, style: Styles) -> Iterator[Figure]:
-    many = sum(row.ok for row in board.rows) > PANELS
-    first = f" The first {PANELS} rows." if many else ""
+    first = " The best row of each method." if len(pictured(board)) < sum(r.ok for r in board.rows) else ""
     if spec := trade_off(board, style):
         title = "Accuracy against the cost of learning"
         caption = "Dotted: equal NetScore. The solid line is the Pareto front."
@@ -164,9 +163,18 @@ def _scatter(board: Board, style: Styles, prices: Sequence[Price]) -> Scatter | 
     return Scatter("", f"{BY_KEY[ACCURACY].label} (%)", points, bound) if points else None
 
 
+def pictured(board: Board) -> list[Row]:
+    """Return the rows of figures over steps and classes: all that finished, or the first of each method."""
+    rows = [row for row in board.rows if row.ok]
+    if len(rows) <= PANELS:
+        return rows
+    firsts = {row.method: row for row in reversed(rows)}
+    return [row for row in rows if row is firsts[row.method]][:PANELS]
+
+
 def over_steps(board: Board, style: Styles) -> Courses | None:
     """Return mIoU of all, old and new classes after each step; None without a finished run."""
-    rows = [row for row in board.rows if row.ok][:PANELS]
+    rows = pictured(board)
     bounds = {"all": rounded(board.joint.mean(ACCURACY)) if board.joint else None}
     panels = tuple(
         CoursePanel(f"mIoU {key} (%)", tuple(_course(row, key, style) for row in rows), bounds.get(key))
@@ -199,7 +207,7 @@ def step_names(board: Board) -> tuple[str, ...]:
 
 def by_class(board: Board) -> Heat | None:
     """Return IoU by class and step of the first rows; None without a finished run."""
-    rows = [row for row in board.rows if row.ok][:PANELS]
+    rows = pictured(board)
     names = ("background", *board.first.classes)
     start = 0 if board.first.background else 1
     panels = tuple(HeatPanel(shown(row.variant, 24), mean_iou(row, len(names))[start:]) for row in rows)

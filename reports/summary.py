@@ -110,7 +110,7 @@ def _leader(board: Board, key: str) -> Leader | None:
     joiner = "" if scale.name == "×" else "\u202f"
     printed = f"{text(column, value, scale)}{joiner}{scale.name}"
     suffix = " fine_tune" if key == "iteration_ratio" else ""
-    return Leader(_SAYS[key], row.variant, f"{printed}{suffix}", f"index.html#{row_id(row)}")
+    return Leader(_SAYS[key], row.variant, f"{printed}{suffix}", f"index.html#{row_id(row, board)}")
 
 
 def netscores(board: Board) -> tuple[NetScoreRow, ...]:

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from benchmark.metrics import BOARDS
 from reports.boards import RANKING, Board, Measured, Row
-from reports.columns import GROUPS, Column, Group, Unit, spread_text, text, unit
+from reports.columns import BY_KEY, GROUPS, Column, Group, Unit, spread_text, text, unit
 from reports.runs import slug
 from reports.tables import Cell
 
@@ -82,8 +82,10 @@ class Table:
         return tuple(Span(group, count) for group, count in counts.items() if count)
 
 
-def row_id(row: Row) -> str:
-    """Return the anchor of a row, safe in an id."""
+def row_id(row: Row, board: Board) -> str:
+    """Return the anchor of a row, safe in an id and unlike any other of its page."""
+    if row is board.joint:
+        return "joint"
     return slug(row.variant, row.method, row.variant, row.source_digest)
 
 
@@ -103,7 +105,7 @@ def table(board: Board, rows: Sequence[Row], columns: Sequence[Column], root: st
             kind="bound" if row is board.joint else "ranked" if row.ok else "failed",
             name="joint training" if row is board.joint else row.variant,
             note=_note(row, board),
-            anchor=row_id(row),
+            anchor=row_id(row, board),
             href=_source(row, board, root),
             seeds=len(row.counted),
             badges=tuple(Badge(status, count) for status, count in row.statuses.items()),
@@ -128,7 +130,7 @@ def _source(row: Row, board: Board, root: str) -> str:
     """Return where a row's numbers lead: its run, or the list of its runs."""
     if len(row.runs) == 1:
         return f"{root}runs/{row.runs[0].run.slug}.html"
-    return f"{root}boards/{board.slug}/runs.html#{row_id(row)}"
+    return f"{root}boards/{board.slug}/runs.html#{row_id(row, board)}"
 
 
 def first_error(row: Row) -> str:
@@ -190,12 +192,14 @@ def _seeds(cell: Cell) -> str:
 
 
 def runs_table(board: Board, root: str) -> Table:
-    """Return every run behind a board, failed ones included."""
+    """Return every run behind a board, failed ones included; columns of the groups shown at first."""
+    shown = {group.key for group in GROUPS if group.shown}
+    columns = [column for column in board.columns if column.group in shown]
     rows = [*([board.joint] if board.joint else []), *board.rows]
     values = [m.measures for row in rows for m in row.runs]
-    units = {c.key: unit(c, [measures.get(c.key) for measures in values]) for c in board.columns}
+    units = {c.key: unit(c, [measures.get(c.key) for measures in values]) for c in columns}
     views = tuple(_run_row(m, row, board, root, units) for row in rows for m in row.runs)
-    headers = tuple(Header(column, units[column.key].name) for column in board.columns)
+    headers = tuple(Header(column, units[column.key].name) for column in columns)
     return Table(f"Runs of {board.first.protocol} on {board.first.model}", headers, views)
 
 
@@ -207,11 +211,11 @@ def _run_row(measured: Measured, row: Row, board: Board, root: str, units: Mappi
         kind="bound" if bound else "ranked" if run.ok else "failed",
         name=row.variant,
         note="joint training" if bound else twin,
-        anchor=row_id(row) if measured is row.runs[0] else run.slug,
+        anchor=row_id(row, board) if measured is row.runs[0] else run.slug,
         href=f"{root}runs/{run.slug}.html",
         seeds=record.seed,
         badges=(Badge(record.status, 1),),
-        cells=tuple(_run_cell(column, measured, units[column.key]) for column in board.columns),
+        cells=tuple(_run_cell(BY_KEY[key], measured, scale) for key, scale in units.items()),
         error=first_line(record.error),
         hardware=run.hardware,
     )
