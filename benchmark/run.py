@@ -130,6 +130,7 @@ def _logs(run: Run, record: Path) -> Iterator[StepRunner]:
         stack.enter_context(_removed_on_bad_input(path))
         file = stack.enter_context(path.open("w", encoding="utf-8"))
         stack.enter_context(bar)
+        stack.callback(bar.clear)  # tqdm leaves a bar it has just reset in the way of what is said next
         yield StepRunner(
             run.protocol,
             run.variant,
