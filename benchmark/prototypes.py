@@ -90,15 +90,29 @@ def sparsity(features: Tensor, labels: Tensor, num_classes: int = 256) -> Tensor
     """
     values = at_least_float32(features).flatten(2)
     index = _feature_index(features, labels, num_classes)
-    largest = values.amax(1).flatten()
-    peaks = values.new_zeros(num_classes + 1).scatter_reduce(0, index.flatten(), largest, "amax")
-    peak = peaks[index]
+    peak = _class_maxima(values, index, num_classes)[index]
     usable = (index < num_classes) & (peak > _tiny(peak.dtype))
     scale = torch.where(usable, torch.where(usable, peak, 1.0).reciprocal(), 0.0)
     total = values.sum(1) * scale
     usable = usable & (total > torch.finfo(total.dtype).eps)
     spread = (values * scale.unsqueeze(1)).exp_().sum(1)
     return masked_mean(spread / torch.where(usable, total, 1.0), usable)
+
+
+def _class_maxima(values: Tensor, index: Tensor, num_classes: int) -> Tensor:
+    """Return the largest of ``values`` (B, D, N) by class, (K + 1,); anything for a class that is absent.
+
+    Found without a graph and then read with one, at one pixel a class: differentiating the search itself
+    would take several passes over all values for a gradient that is 0 nearly everywhere.
+    """
+    flat = index.flatten()
+    with torch.no_grad():
+        largest = values.amax(1).flatten()
+        top = values.new_zeros(num_classes + 1).scatter_reduce(0, flat, largest, "amax", include_self=False)
+        at_top = torch.where(largest == top[flat], torch.arange(len(flat), device=flat.device), 0)
+        pixel = flat.new_zeros(num_classes + 1).scatter_reduce(0, flat, at_top, "amax")
+    pixels = values.shape[2]
+    return values[pixel // pixels, :, pixel % pixels].amax(1)
 
 
 def _tiny(dtype: torch.dtype) -> float:

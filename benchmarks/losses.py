@@ -38,9 +38,8 @@ class Contest(NamedTuple):
 def main() -> None:
     options = _options()
     torch.manual_seed(0)
-    print(
-        f"forward + backward, median of {options.repeats}; {torch.get_num_threads()} CPU threads, {options.device}"
-    )
+    setting = f"{options.device}, {torch.get_num_threads()} CPU threads"
+    print(f"{setting}: forward + backward, median of {options.repeats}")
     print(f"{'classes':>7}  {'term':<26}{'term ms':>9}{'plain ms':>10}{'ratio':>7}")
     for classes in options.classes:
         for contest in (*_feature_contests(options, classes), *_logits_contests(options, classes)):
