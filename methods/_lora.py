@@ -12,6 +12,8 @@ from peft.tuners.lora import Conv2d as LoraConv2d
 from peft.tuners.lora import Linear as LoraLinear
 from torch import Tensor, nn
 
+from benchmark.model import Encoder
+
 _ADAPTER = "default"
 
 
@@ -55,17 +57,15 @@ def lora_layers(encoder: nn.Module) -> list[LoraLinear | LoraConv2d]:
     return [module for module in encoder.modules() if isinstance(module, LoraLinear | LoraConv2d)]
 
 
-def inject(encoder: nn.Module, rank: int) -> None:
+def inject(encoder: Encoder, rank: int) -> None:
     """Put LoRA on query and value, or on convolutions where nothing attends; freeze all else.
 
     A is Gaussian with standard deviation 1 / rank, B zero; the update is B A (alpha = rank). Raises
-    ValueError for an encoder with neither a fused ``qkv`` nor a convolution.
+    ValueError for an encoder that attends without a fused ``qkv``.
     """
-    targets = _split_attention(encoder) or _convolutions(encoder)
+    targets = _convolutions(encoder) if encoder.is_convolutional else _split_attention(encoder)
     if not targets:
-        raise ValueError(
-            "LoRA needs an encoder with fused qkv projections or with convolutions; it has neither"
-        )
+        raise ValueError("LoRA needs an encoder with fused qkv projections, or one of convolutions")
     config = LoraConfig(r=rank, lora_alpha=rank, target_modules=targets, init_lora_weights="gaussian")
     inject_adapter_in_model(config, encoder, _ADAPTER)
     for layer in lora_layers(encoder):

@@ -215,3 +215,11 @@ def test_the_frozen_encoder_stores_no_weight_gradients() -> None:
     assert all(p.grad is None for p in model.parameters() if not p.requires_grad)
     assert not any("lora_A" in key for key in with_gradient(model))  # B is zero
     assert math.prod(model(torch.zeros(1, 3, SIZE, SIZE)).logits.shape) == 4 * SIZE * SIZE
+
+
+def test_attention_that_cannot_be_split_is_not_taken_for_a_convolutional_network() -> None:
+    model = vit()
+    for block in model.encoder.body.blocks:
+        block.attn.q_proj, block.attn.qkv = block.attn.qkv, None
+    with pytest.raises(ValueError, match="fused qkv"):
+        method("clora:base=lora").adapt(model, first_step())
