@@ -29,7 +29,7 @@ _UNRELATED = {
     "sources.py",
     "metrics.py",
     "record.py",
-    "check.py",
+    "check",
 }
 
 
@@ -91,7 +91,7 @@ def _structure(model: SegModel, groups: list[ParamGroup]) -> list[object]:
 
 def _harness_digest() -> str:
     folder = Path(__file__).parent
-    files = [file for file in sorted(folder.rglob("*.py")) if file.name not in _UNRELATED]
+    files = [file for file in sorted(folder.rglob("*.py")) if not _UNRELATED & {file.name, file.parent.name}]
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.relative_to(folder).as_posix().encode() + file.read_bytes())

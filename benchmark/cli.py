@@ -143,6 +143,17 @@ def _line(entry: Any) -> str:
 
 
 @main.command()
+@click.argument("method")
+def check(method: str) -> None:
+    """Check on a toy protocol that METHOD (a name or a path, NAME:key=value,…) keeps the rules."""
+    from benchmark.check import check as check_method
+
+    found = check_method(method)
+    click.echo("\n".join(found.lines()))
+    sys.exit(0 if found.passed else 1)
+
+
+@main.command()
 @click.option("--results", type=FOLDER, default=Path("results"), show_default=True)
 @click.option("--out", type=FOLDER, default=Path("reports/site"), show_default=True)
 def report(results: Path, out: Path) -> None:
