@@ -177,7 +177,7 @@ def load_protocol(name: str, model: str | None = None, split: Split = "test") ->
     the training split alone and gives another digest. Raises ProtocolError for an unknown name.
     """
     family, rest = _family_of(name)
-    scenario, setting = _scenario_of(family, rest, name)
+    scenario, setting = _scenario_of(family, rest)
     if split not in family.splits:
         raise ProtocolError(f"protocol {name!r} has no split {split!r}; it has: {', '.join(family.splits)}")
     joint = scenario == JOINT
@@ -215,7 +215,7 @@ def _family_of(name: str) -> tuple[Family, str]:
     )
 
 
-def _scenario_of(family: Family, rest: str, name: str) -> tuple[str, Setting]:
+def _scenario_of(family: Family, rest: str) -> tuple[str, Setting]:
     if rest == JOINT:
         return JOINT, "sequential"
     scenario, _, setting = rest.rpartition("-")
@@ -223,4 +223,5 @@ def _scenario_of(family: Family, rest: str, name: str) -> tuple[str, Setting]:
     for known in family.settings:
         if scenario in family.scenarios and setting == known:
             return scenario, known
-    raise ProtocolError(unknown_name("protocol", name, family.ids()))
+    # By its id: a long path before it would make every choice look far away.
+    raise ProtocolError(unknown_name("protocol", f"{family.name}-{rest}", family.ids()))
