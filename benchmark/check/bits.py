@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -74,3 +76,11 @@ def undeclared(model: nn.Module, declared: set[int]) -> Tensors:
                 f"{prefix}.{name}" if prefix else name: b for name, b in module.named_buffers(recurse=False)
             }
     return found
+
+
+def through_bytes(content: Any) -> Any:
+    """Write and read back, as a checkpoint would."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    buffer.seek(0)
+    return torch.load(buffer, weights_only=False)

@@ -73,7 +73,7 @@ def _broken(
     total = sum(terms.values(), torch.zeros(()))
     if not total.requires_grad:
         return "no term has a gradient"
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     grads = {name: p.grad for name, p in student.named_parameters() if p.grad is not None}
     wrong = next((name for name, grad in grads.items() if not bool(grad.isfinite().all())), None)
     return f"the gradient of {wrong!r} is not finite" if wrong else None

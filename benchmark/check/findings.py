@@ -28,8 +28,8 @@ class Findings:
     def fail(self, rule: str, reason: str) -> None:
         """Take down that a rule was broken."""
         reasons = self.broken.setdefault(rule, [])
-        if reason not in reasons:
-            reasons.append(reason)
+        if (line := " ".join(reason.split())) not in reasons:
+            reasons.append(line)
 
     def skip(self, rule: str, reason: str) -> None:
         """Take down that a rule could not be tried somewhere."""

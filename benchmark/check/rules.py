@@ -10,8 +10,10 @@ import torch
 
 from benchmark.check.documentation import check_documentation
 from benchmark.check.findings import Findings, Verdict
-from benchmark.check.runner import Result, ToyRunner, Variation, run_toy
+from benchmark.check.runner import ToyRunner
+from benchmark.check.runs import Result, run_toy
 from benchmark.check.toy import TOYS, Toy
+from benchmark.check.trace import Variation
 from benchmark.data.loader import RawBatch, ordered_batches, train_batches
 from benchmark.finding import Variant, find_method
 from benchmark.method import Batch

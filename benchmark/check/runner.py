@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import io
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmark.check.bits import Tensors, copied, first_change
-from benchmark.check.findings import Findings
-from benchmark.check.toy import STEPS, Marks, Toy, ToyData
+from benchmark.check.bits import copied, same_bits, through_bytes
+from benchmark.check.toy import Toy, ToyData
+from benchmark.check.trace import StepTrace, Variation
 from benchmark.check.watch import Watch
 from benchmark.contract import Contract, fingerprint
 from benchmark.data.loader import RawBatch
-from benchmark.finding import Variant, find_method
 from benchmark.measure.iterations import IterationMeter
 from benchmark.measure.memory import PhaseMemory
 from benchmark.measure.undisturbed import undisturbed
 from benchmark.method import Batch, Method, ParamGroup, StepView
 from benchmark.model import SegModel
-from benchmark.runtime import start_runtime
 from benchmark.shipping import freeze, ship
 from benchmark.steps import Carried, StepRunner, step_view
 from benchmark.train import (
@@ -40,46 +36,10 @@ BREAK = 1
 """Iterations before a step is interrupted, saved and restored."""
 
 
-@dataclass(frozen=True)
-class Variation:
-    """What is different from the plain run, and must make no difference."""
-
-    decoys: bool = False
-    scored: bool = False
-    restored: bool = False
-
-
-@dataclass
-class StepTrace:
-    """What a step left: loss terms by iteration, model and state after it, batches shown by place."""
-
-    terms: list[Mapping[str, Tensor]] = field(default_factory=list)
-    shown: list[tuple[str, Batch]] = field(default_factory=list)
-    model: Tensors = field(default_factory=dict)
-    state: Tensors = field(default_factory=dict)
-
-    def add(self, iteration: int, terms: Mapping[str, Tensor]) -> None:
-        """Take the terms of one iteration."""
-        self.terms.append(copied(terms))
-
-    def difference(self, other: StepTrace) -> str | None:
-        """Return where another trace of the same step first differs."""
-        if len(self.terms) != len(other.terms):
-            return f"number of iterations, {len(self.terms)} and {len(other.terms)}"
-        for iteration, (mine, theirs) in enumerate(zip(self.terms, other.terms, strict=True)):
-            if name := first_change(mine, theirs):
-                return f"term {name!r} of iteration {iteration}"
-        if name := first_change(self.model, other.model):
-            return f"{name!r} of the model"
-        if name := first_change(self.state, other.state):
-            return f"state {name!r}"
-        return None
-
-
 class NoMemory(PhaseMemory):
     """Follows no tensor."""
 
-    def track(self, *args: Any, **kwargs: Any) -> AbstractContextManager[Any]:
+    def track(self, *args: Any, **kwargs: Any) -> Any:
         """Return a context that does nothing."""
         return nullcontext()
 
@@ -161,11 +121,9 @@ class ToyRunner(StepRunner):
                 yield next(source)
             raise _InterruptedError
 
-        try:
+        with suppress(_InterruptedError):
             self._train_on(replace(lesson, batches=until_break), progress, carried)
-        except _InterruptedError:
-            pass
-        saved = _through_bytes(
+        saved = through_bytes(
             [progress.state_dict(), carried.previous.state_dict() if carried.previous else None]
         )
         return self._restored(lesson.view, carried, *saved)
@@ -217,7 +175,7 @@ class ToyRunner(StepRunner):
             )
         if not bool(one.isfinite().all()):
             findings.fail("shipped model", f"{where} its logits are not finite")
-        if not torch.equal(one, other):
+        if not same_bits(one, other):
             findings.fail("evaluation", f"{where} the shipped model gives other logits the second time")
 
     @property
@@ -240,83 +198,3 @@ class ToyRunner(StepRunner):
                 yield raw
 
         return replace(lesson, batches=batches)
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a run left, and what ended it early (None: nothing)."""
-
-    runner: ToyRunner
-    traces: list[StepTrace]
-    error: Exception | None
-
-
-def run_toy(spec: str, toy: Toy, variation: Variation, findings: Findings) -> Result:
-    """Run a method on a toy, its source loaded anew, so that no run finds what another one left."""
-
-    def again() -> Method:
-        _forget_methods()
-        return find_method(spec).method
-
-    with _methods_apart():
-        runner = _runner(again, toy, variation, findings)
-        error: Exception | None = None
-        try:
-            with runner.watch.counting():
-                carried = runner.start()
-                for step in range(len(STEPS)):
-                    runner.live(step, carried)
-        except Exception as failure:
-            error = failure
-    return Result(runner, runner.traces, error)
-
-
-def _runner(again: Callable[[], Method], toy: Toy, variation: Variation, findings: Findings) -> ToyRunner:
-    data = ToyData(toy.setting, variation.decoys)
-    plan, nothing = toy.plan(data), None
-    original = toy.plan(ToyData(toy.setting, decoys=False)).train
-    watch = Watch(again(), findings, Marks(original, toy.preset))
-    unused: Any = nothing
-    return ToyRunner(
-        toy.protocol(variation.decoys),
-        Variant(watch, watch.name, {}, ""),
-        plan,
-        start_runtime("cpu", toy.preset, seed=0),
-        bases=unused,
-        log=unused,
-        toy=toy,
-        data=data,
-        variation=variation,
-        again=again,
-    )
-
-
-@contextmanager
-def _methods_apart() -> Iterator[None]:
-    """Put modules of methods back after the block as they were before it."""
-    before = _method_modules()
-    try:
-        yield
-    finally:
-        _forget_methods()
-        sys.modules.update(before)
-        for name, module in before.items():
-            parent, _, child = name.rpartition(".")
-            if parent in sys.modules:
-                setattr(sys.modules[parent], child, module)
-
-
-def _method_modules() -> dict[str, Any]:
-    return {name: m for name, m in sys.modules.items() if name.startswith(("methods.", "cssbench_method_"))}
-
-
-def _forget_methods() -> None:
-    for name in _method_modules():
-        del sys.modules[name]
-
-
-def _through_bytes(content: Any) -> Any:
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    buffer.seek(0)
-    return torch.load(buffer, weights_only=False)

@@ -72,7 +72,7 @@ class Watch(Method):
     ) -> None:
         """Pass on; nothing may change but the state."""
         self._previous, self._has_looked = previous, False
-        self._look_at_handed("prepare", step, {"batches": batches, "state": state})
+        self._look_at_handed("prepare", step, {"batches": batches})
         with self._only_looks("prepare", model, step):
             self.inner.prepare(model, previous, batches, step, state)
 
@@ -107,7 +107,7 @@ class Watch(Method):
         self._check_passes(model, step)
         if not self._has_looked:
             self._has_looked = True
-            self._look_at_handed("loss", step, {"batch": batch, "state": state, "step": step})
+            self._look_at_handed("loss", step, {"batch": batch, "step": step})
         with self._only_looks("loss", model, step), self._no_pass("loss", step):
             return self.inner.loss(model, output, previous_output, batch, step, state)
 
@@ -120,7 +120,7 @@ class Watch(Method):
         """Show degenerate batches to a copy, then pass on; nothing may change but the state."""
         if step.index or self.own_base:
             try_degenerate(self.inner, model, self._previous, step, state, self.findings)
-        self._look_at_handed("consolidate", step, {"batches": batches, "state": state})
+        self._look_at_handed("consolidate", step, {"batches": batches})
         with self._only_looks("consolidate", model, step):
             self.inner.consolidate(model, batches, step, state)
         self._look_for_images(model, step, state)
