@@ -16,6 +16,7 @@ from reports.runview import (
     measured,
     mistakes,
     provenance,
+    uncounted,
 )
 from reports.summary import INPUTS
 from reports.tables import csv
@@ -51,6 +52,7 @@ def write_run(site: Site, run: Run, board: Board | None, content: bytes) -> None
         mistakes=mistakes(record),
         losses=loss_charts(record.steps),
         measured=measured(record),
+        uncounted=uncounted(record),
         provenance=provenance(record),
         environment=environment(record),
     )

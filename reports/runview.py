@@ -13,6 +13,7 @@ from reports.columns import number
 from reports.runs import Run
 
 _NOT_IN_LISTS = {"steps", "environment", "error", "confusion", "losses", "index", "classes"}
+_LISTED_APART = {"uncounted", "train_uncounted"}
 _MISTAKES = 12
 
 
@@ -107,6 +108,18 @@ def measured(record: Record) -> Measured:
     return Measured(known, tuple(line.name for line in lines if line not in known))
 
 
+def uncounted(record: Record) -> tuple[Field, ...]:
+    """Return the operators that the counters took for zero at the last step, by calls."""
+    if not record.steps:
+        return ()
+    compute = record.steps[-1].compute
+    tables = {"in an inference": compute.uncounted, "in a training iteration": compute.train_uncounted}
+    return tuple(
+        Field(where, ", ".join(f"{name} × {calls}" for name, calls in sorted(table.items())) or "none")
+        for where, table in tables.items()
+    )
+
+
 def _step_lines(record: Record) -> tuple[StepLine, ...]:
     flat = [dict(_flat(step)) for step in record.steps]
     names = list(dict.fromkeys(name for step in flat for name in step))
@@ -118,7 +131,7 @@ def _step_lines(record: Record) -> tuple[StepLine, ...]:
 def _flat(part: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     items = [(f.name, getattr(part, f.name)) for f in fields(part)] if is_dataclass(part) else part.items()
     for name, value in items:
-        if not prefix and name in _NOT_IN_LISTS:
+        if (not prefix and name in _NOT_IN_LISTS) or name in _LISTED_APART:
             continue
         path = f"{prefix}{name}"
         if is_dataclass(value) or isinstance(value, Mapping):

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from benchmark.metrics import Board as NetScoreBoard
 from benchmark.metrics import netscore
-from reports.boards import RANKING, Board, Row
+from reports.boards import RANKING, REFERENCE, Board, Row
 from reports.columns import BY_KEY, number, text, unit
+from reports.figures import RATIO_OF
 from reports.runs import inputs
 from reports.runview import Field
 from reports.view import CellView, RowKind, row_id
@@ -24,7 +25,7 @@ _SAYS = {
     f"netscore_{RANKING}": f"Best NetScore {RANKING}",
     "miou_all_percent": "Most accurate",
     "forgetting_points": "Forgets least",
-    "iteration_ratio": "Fastest to train",
+    "iteration_ratio": f"Fastest, {REFERENCE} apart",
 }
 
 
@@ -101,7 +102,9 @@ def leaders(board: Board) -> tuple[Leader, ...]:
 
 def _leader(board: Board, key: str) -> Leader | None:
     column = BY_KEY[key]
-    known = [(value, row) for row in board.rows if (value := row.mean(key)) is not None]
+    apart = REFERENCE if key in RATIO_OF else None  # whose ratio is 1 by definition
+    rows = [row for row in board.rows if row.method != apart]
+    known = [(value, row) for row in rows if (value := row.mean(key)) is not None]
     if not known:
         return None
     sign = -1 if column.better == "higher" else 1
@@ -109,7 +112,7 @@ def _leader(board: Board, key: str) -> Leader | None:
     scale = unit(column, [value])
     joiner = "" if scale.name == "×" else "\u202f"
     printed = f"{text(column, value, scale)}{joiner}{scale.name}"
-    suffix = " fine_tune" if key == "iteration_ratio" else ""
+    suffix = f" {REFERENCE}" if key in RATIO_OF else ""
     return Leader(_SAYS[key], row.variant, f"{printed}{suffix}", f"index.html#{row_id(row, board)}")
 
 
