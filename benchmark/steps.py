@@ -21,7 +21,7 @@ from benchmark.measure.flops import FlopTracker
 from benchmark.measure.iterations import IterationMeter
 from benchmark.measure.memory import PhaseMemory
 from benchmark.measure.params import tensor_bytes
-from benchmark.measure.timing import PhaseClock, latency
+from benchmark.measure.timing import PhaseClock
 from benchmark.method import Batch, Method, ParamGroup, State, StepView
 from benchmark.model import SegModel, build_model
 from benchmark.protocol import Protocol
@@ -130,7 +130,7 @@ class StepRunner:
             peak_bytes={**memory.peaks, "train": costs.peak_bytes},
             state_bytes=tensor_bytes(carried.state),
             checkpoint_bytes=tensor_bytes(shipped.state_dict()),
-            latency_seconds=latency(shipped, self._scorer.one_image()),
+            latency_seconds=self._scorer.latency(shipped),
             energy_joules=costs.energy_joules,
             gpu_utilisation_percent=costs.gpu_utilisation_percent,
             base=base,
@@ -164,7 +164,7 @@ class StepRunner:
         self.runtime.reseed(hook, view.index)
         batches = BatchPass(lambda: self._ordered(view, carried, contract, memory))
         carried.model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), self.runtime.accelerator.autocast():
             if hook == "prepare":
                 self.method.prepare(carried.model, carried.previous, batches, view, carried.state)
             else:
