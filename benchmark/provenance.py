@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Source(NamedTuple):
-    """Commit of the checkout and whether it held changes; both None outside of a checkout."""
+    """Commit of the checkout and whether it held changes; None where unknown, both outside of a checkout."""
 
     commit: str | None
     dirty: bool | None
@@ -21,7 +21,7 @@ def source_of_harness() -> Source:
     if commit is None or _git(root, "ls-files", "--error-unmatch", "benchmark/provenance.py") is None:
         return Source(None, None)
     changes = _git(root, "status", "--porcelain", "--", ".", ":!results", ":!reports")
-    return Source(commit, bool(changes))
+    return Source(commit, None if changes is None else bool(changes))
 
 
 def _git(root: Path, *words: str) -> str | None:

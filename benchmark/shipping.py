@@ -17,6 +17,7 @@ from benchmark.evaluate import Scores, evaluate
 from benchmark.measure.flops import count_macs
 from benchmark.measure.memory import PhaseMemory
 from benchmark.measure.params import count_parameters
+from benchmark.measure.timing import latency
 from benchmark.method import Method, ParamGroup
 from benchmark.model import SegModel
 from benchmark.protocol import Protocol
@@ -85,6 +86,11 @@ class Scorer:
             columns=outputs,
             on_batch=self.on_scored,
         )
+
+    def latency(self, shipped: SegModel) -> float:
+        """Return the median seconds of one image at the training crop, in the precision it is scored in."""
+        with self.runtime.accelerator.autocast():
+            return latency(shipped, self.one_image())
 
     def one_image(self) -> Tensor:
         """Return an image of zeros (1, 3, S, S) at the training crop."""

@@ -9,7 +9,7 @@ import pytest
 import torch
 from spine_toys import same_but_for_time, write_method
 
-from benchmark import shipping, steps
+from benchmark import shipping
 from benchmark.finding import find_method
 from benchmark.measure.flops import MacCount
 
@@ -102,7 +102,7 @@ def test_scoring_and_counting_leave_no_trace_in_the_next_step(run_tiny, monkeypa
 
     monkeypatch.setattr(shipping, "evaluate", only_later)
     monkeypatch.setattr(shipping, "count_macs", lambda model, image: MacCount(1, {}, {}, 1))
-    monkeypatch.setattr(steps, "latency", lambda model, image: 1.0)
+    monkeypatch.setattr(shipping, "latency", lambda model, image: 1.0)
     blind = run_tiny("mib", "2-2-overlapped").record
     assert not np.array(blind.steps[0].confusion).any()
     assert blind.steps[1].confusion == plain.steps[1].confusion
