@@ -6,6 +6,7 @@ hook of a method and the training loop as real ones would, and cost nothing.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -113,7 +114,9 @@ def fake_tensors() -> Iterator[None]:
     apply = nn.Module._apply
     nn.Module._apply = _replacing_apply  # type: ignore[method-assign]
     try:
-        with _Mode(allow_non_fake_inputs=True):
+        with warnings.catch_warnings(), _Mode(allow_non_fake_inputs=True):
+            # torch's own deep copy asks whether a tensor has data, and is right about the answer
+            warnings.filterwarnings("ignore", message="Accessing the data pointer of FakeTensor")
             yield
     finally:
         nn.Module._apply = apply  # type: ignore[method-assign]
