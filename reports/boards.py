@@ -112,31 +112,36 @@ def _group(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[
 
 
 def _board(runs: Sequence[Run], joint_runs: Sequence[Run]) -> Board:
-    joint = _joint(joint_runs, runs)
+    references = _references(runs)
+    joint = _joint([Measured(run, _relative(run, references, None)) for run in joint_runs])
     upper = joint.mean("miou_all_percent") if joint else None
-    measured = [Measured(run, _relative(run, runs, upper)) for run in runs]
+    measured = [Measured(run, _relative(run, references, upper)) for run in runs]
     return Board(runs[0].record, _ranked(_rows(measured)), joint)
 
 
-def _joint(joint_runs: Sequence[Run], runs: Sequence[Run]) -> Row | None:
+def _references(runs: Iterable[Run]) -> Mapping[str, Sequence[Measures]]:
+    """Return the measures of the reference's finished runs, by hardware."""
+    finished = [run for run in runs if run.ok and run.record.method == REFERENCE]
+    return {
+        key: [run.measures for run in group] for key, group in _group(finished, lambda r: r.hardware).items()
+    }
+
+
+def _joint(measured: Sequence[Measured]) -> Row | None:
     """Return the joint row with the most seeds, of these the one that finished last."""
-    rows = _rows([Measured(run, _relative(run, [*runs, *joint_runs], None)) for run in joint_runs])
-    finished = [row for row in rows if row.ok and row.method == REFERENCE]
+    finished = [row for row in _rows(measured) if row.ok and row.method == REFERENCE]
     latest = {id(row): max(when(m.run.record.finished) for m in row.counted) for row in finished}
     return max(finished, key=lambda row: (len(row.counted), latest[id(row)]), default=None)
 
 
-def _relative(run: Run, runs: Iterable[Run], joint_percent: float | None) -> Measures:
+def _relative(
+    run: Run, references: Mapping[str, Sequence[Measures]], joint_percent: float | None
+) -> Measures:
     """Add what needs other runs: the forget score, and ratios to the reference on the same hardware."""
     own = run.measures
     if not run.ok:
         return own
-    reference = [
-        other.measures
-        for other in runs
-        if other.ok and other.record.method == REFERENCE and other.hardware == run.hardware
-        and not is_bound(other.record)
-    ]  # fmt: skip
+    reference = references.get(run.hardware, ())
     return {
         **own,
         "forget_score_points": forget_score(own["miou_all_percent"], joint_percent),

@@ -77,6 +77,7 @@ def write_overview(
         boards=[_card(board) for board in boards],
         runs=sum(len(row.runs) for board in boards for row in board.rows),
         methods=methods,
+        compared=sum(entry.results > 0 for entry in methods),
         pictures=_pictures(boards, images),
         tuning=[_line(run) for run in runs if run.record.split != "test"],
         bounds=[_line(run) for run in bounds],

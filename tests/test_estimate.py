@@ -18,6 +18,7 @@ from benchmark.measure.flops import FlopTracker, count_macs
 from benchmark.measure.iterations import IterationMeter
 from benchmark.measure.memory import LiveTensorTracker
 from benchmark.measure.params import count_parameters, tensor_bytes
+from benchmark.metrics import netscore
 from benchmark.model import build_model
 from benchmark.protocols import load_protocol
 from benchmark.runtime import start_runtime
@@ -106,6 +107,24 @@ def test_forecast_of_a_transformer_against_real_iterations(spec):
 @pytest.mark.parametrize("spec", ["plop", "clora:base=lora,rank=4"])
 def test_forecast_of_a_convolutional_network_against_real_iterations(spec):
     assert_as_measured(find_method(spec), CNN)
+
+
+def test_the_clora_papers_network_and_its_printed_scores():
+    """The paper's counts within 0.5 %, and NetScore of its mIoU on VOC 15-5 and 15-1 within 0.1."""
+    protocol = load_protocol("shapes-6-2-overlapped", "vit-large")
+    names = tuple(str(label) for label in range(1, 21))
+    voc = replace(protocol, classes=names, steps=(tuple(range(1, 16)), tuple(range(16, 21))))
+    (last,) = (found := forecast(find_method("clora"), voc, batch=1, steps=[1])).steps
+    assert last.parameters.deployed / 1e6 == pytest.approx(305.17, rel=0.005)
+    assert last.parameters.total / 1e6 == pytest.approx(308.32, rel=0.005)
+    assert last.parameters.trainable / 1e6 == pytest.approx(3.217, rel=0.005)
+    assert last.compute.inference_macs / 1e9 == pytest.approx(397.1, rel=0.005)
+    assert last.compute.forward_macs / 1e9 == pytest.approx(402.3, rel=0.005)
+    assert netscore(70.39, *found.netscore_inputs["clora"]) == pytest.approx(42.79, abs=0.1)
+    assert netscore(70.13, *found.netscore_inputs["clora"]) == pytest.approx(42.73, abs=0.1)
+    full = found.netscore_inputs["deploy"]  # MiB trains all that it deploys
+    assert netscore(70.91, *full) == pytest.approx(23.19, abs=0.1)
+    assert netscore(61.95, *full) == pytest.approx(20.85, abs=0.1)
 
 
 def test_forecast_leaves_torch_as_it_was():

@@ -19,11 +19,12 @@ class Verdict:
 
 @dataclass
 class Findings:
-    """Reasons by rule, in the order found; the first speaks for its rule."""
+    """Reasons by rule, in the order found; the first speaks for its rule. ``declined``: toys not run on."""
 
     broken: dict[str, list[str]] = field(default_factory=dict)
     kept: set[str] = field(default_factory=set)
     skipped: dict[str, list[str]] = field(default_factory=dict)
+    declined: list[str] = field(default_factory=list)
 
     def fail(self, rule: str, reason: str) -> None:
         """Take down that a rule was broken."""

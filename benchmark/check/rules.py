@@ -14,6 +14,7 @@ from benchmark.check.runner import ToyRunner
 from benchmark.check.runs import Result, run_toy
 from benchmark.check.toy import TOYS, Toy
 from benchmark.check.trace import Variation
+from benchmark.check.watch import DeclinedError
 from benchmark.data.loader import RawBatch, ordered_batches, train_batches
 from benchmark.finding import Variant, find_method
 from benchmark.method import Batch
@@ -68,10 +69,11 @@ NOT_CHECKED = (
 
 @dataclass(frozen=True)
 class Report:
-    """The outcome of every rule for one variant."""
+    """The outcome of every rule for one variant; ``declined`` says where it does not run, and why."""
 
     variant: str
     verdicts: tuple[Verdict, ...]
+    declined: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -83,7 +85,8 @@ class Report:
         lines = [f"{v.status:<8} {v.rule:<20} {v.reason}" for v in self.verdicts]
         broken = sum(v.status == "FAIL" for v in self.verdicts)
         total = f"{broken} of {len(lines)} rules broken" if broken else "no rule broken"
-        return [*lines, f"{self.variant}: {total}", NOT_CHECKED]
+        declined = [f"Not run on {reason}" for reason in self.declined]
+        return [*lines, f"{self.variant}: {total}", *declined, NOT_CHECKED]
 
 
 def check(spec: str, toys: Sequence[Toy] = TOYS) -> Report:
@@ -96,9 +99,10 @@ def check(spec: str, toys: Sequence[Toy] = TOYS) -> Report:
     check_documentation(variant.method, findings)
     for toy in toys:
         try_on(spec, toy, findings)
-    if not findings.kept & set(WATCHED) and not findings.broken:
+    if "contract" not in {*findings.kept, *findings.broken}:  # every network was declined
         findings.fail("contract", findings.skipped["contract"][0])
-    return Report(variant.text, tuple(findings.verdict(*rule) for rule in RULES))
+    verdicts = tuple(findings.verdict(*rule) for rule in RULES)
+    return Report(variant.text, verdicts, tuple(findings.declined))
 
 
 def try_on(spec: str, toy: Toy, findings: Findings) -> None:
@@ -115,30 +119,39 @@ def try_on(spec: str, toy: Toy, findings: Findings) -> None:
 
 
 def _stopped(error: Exception, toy: Toy, findings: Findings) -> None:
-    """A method may decline a network by a ValueError; anything else breaks the contract."""
-    reason = f"{toy.name}: {describe(error)}"
-    broke = not isinstance(error, ValueError)
-    if broke:
-        findings.fail("contract", reason)
-    for rule in RULES:
-        findings.skip(rule.name, "the run stopped, see contract" if broke else reason)
+    """A method may decline a network; anything else breaks the contract."""
+    declined = isinstance(error, DeclinedError)
+    if declined:
+        findings.declined.append(f"{toy.name}: adapt declined it, {error}")
+    else:
+        findings.fail("contract", f"{toy.name}: {describe(error)}")
+    for rule in RULES[1:]:
+        findings.skip(rule.name, findings.declined[-1] if declined else f"{toy.name}: the run stopped")
 
 
 def _check_variations(spec: str, toy: Toy, plain: Result, findings: Findings) -> None:
     """Vary everything at once; only where that makes a difference, find out what did."""
-    if _difference(plain, run_toy(spec, toy, ALL_AT_ONCE, Findings())) is None:
-        for rule in VARIATIONS:
-            findings.keep(rule)
-        return
-    for rule, variation in VARIATIONS.items():
-        difference = _difference(plain, run_toy(spec, toy, variation, Findings()))
+    together = _difference(plain, run_toy(spec, toy, ALL_AT_ONCE, Findings()))
+    alone = _each_alone(spec, toy, plain) if together else dict.fromkeys(VARIATIONS)
+    for rule in VARIATIONS:
+        if rule not in alone:
+            findings.skip(rule, f"{toy.name}: two plain runs differ already, see determinism")
+            continue
         findings.keep(rule)
-        if difference:
+        if difference := alone[rule]:
             findings.fail(rule, f"{toy.name}: {difference}")
-        if difference and rule == "determinism":
-            for other in VARIATIONS:
-                findings.skip(other, "two plain runs differ already, see determinism")
-            return
+    if together and not any(alone.values()):
+        findings.fail("determinism", f"{toy.name}: {together}, but not in each run that should show why")
+
+
+def _each_alone(spec: str, toy: Toy, plain: Result) -> dict[str, str | None]:
+    """Return what each variation changes; after determinism none is tried that needs it."""
+    found: dict[str, str | None] = {}
+    for rule, variation in VARIATIONS.items():
+        found[rule] = _difference(plain, run_toy(spec, toy, variation, Findings()))
+        if found["determinism"]:
+            break
+    return found
 
 
 def _difference(plain: Result, varied: Result) -> str | None:

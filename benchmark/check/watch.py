@@ -26,6 +26,10 @@ from benchmark.method import Batch, Method, Need, Output, ParamGroup, State, Ste
 from benchmark.model import SegModel
 
 
+class DeclinedError(Exception):
+    """``adapt`` raised a ValueError: the method does not work on this network, and says so."""
+
+
 class Watch(Method):
     """Passes hooks on to ``inner``, which can be exchanged, and notes each rule that one of them breaks."""
 
@@ -57,7 +61,10 @@ class Watch(Method):
 
     def adapt(self, model: SegModel, step: StepView) -> list[ParamGroup]:
         """Pass on, and note what is declared."""
-        groups = self.inner.adapt(model, step)
+        try:
+            groups = self.inner.adapt(model, step)
+        except ValueError as error:
+            raise DeclinedError(str(error)) from error
         if isinstance(groups, list):
             self._declared = {id(p) for group in groups for p in getattr(group, "params", ())}
         return groups

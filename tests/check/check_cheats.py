@@ -146,8 +146,7 @@ CHEATS = {
     "images in a buffer": Cheat(
         ("hooks only look", "no images kept", "restore"),
         "was changed",
-        hook(CONSOLIDATE, "model.register_buffer('kept', next(iter(batches)).image.half().float().clone())")
-        + PLAIN,
+        hook(CONSOLIDATE, "model.register_buffer('kept', next(iter(batches)).image.clone())") + PLAIN,
     ),
     "images in a global, pixels in turn": Cheat(
         ("no images kept",),
@@ -300,7 +299,7 @@ CHEATS = {
     ),
     "a second pass after backward": Cheat(
         ("one pass",),
-        "student's encoder",
+        "ran a convolution on images",
         hook(PREPARE, "KEPT['image'] = None")
         + hook(LOSS, "KEPT['image'] = batch.image", "return {'ce': ce(output, batch)}")
         + hook(AFTER, "model.eval()", "model.encoder(KEPT.pop('image'))", "model.train()")
@@ -373,6 +372,9 @@ CHEATS = {
     ),
     "a bug": Cheat(
         ("contract",), "ZeroDivisionError", hook(LOSS, "return {'ce': ce(output, batch) / 0 + 1 / 0}")
+    ),
+    "a wrong value, which is no way to decline a network": Cheat(
+        ("contract",), "ValueError: too large", hook(LOSS, "raise ValueError('too large')")
     ),
     "a class that is absent": Cheat(
         ("degenerate batches",),
