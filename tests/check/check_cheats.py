@@ -202,7 +202,7 @@ CHEATS = {
         "the run stopped: RuntimeError: Error(s) in loading state_dict",
         hook(
             ADAPT,
-            "total = float(model.classifier.blocks[0].weight.sum())",
+            "total = model.classifier.blocks[0].weight.detach().sum().item()",
             "if step.index == 1: model.add_module(f'at_{total.hex()}'.replace('.', '_'), nn.Linear(2, 2))",
             "return trainable(model)",
         )
@@ -270,15 +270,15 @@ CHEATS = {
             "return terms",
         ),
     ),
-    "a frozen weight is moved by a hook of backward": Cheat(
+    "a frozen weight is moved while gradients flow": Cheat(
         ("declared parameters",),
         "is in no group",
         hook(
             ADAPT,
             "if step.index: model.encoder.requires_grad_(False)",
             "weight = next(model.encoder.parameters())",
-            "def move(module, inputs, outputs): weight.data.mul_(0.999)",
-            "if step.index == 1: model.decoder.register_full_backward_hook(move)",
+            "def move(gradient): weight.data.mul_(0.999)",
+            "if step.index == 1: next(model.decoder.parameters()).register_hook(move)",
             "return trainable(model)",
         )
         + PLAIN,
