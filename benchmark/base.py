@@ -23,6 +23,11 @@ from benchmark.runtime import Runtime
 
 _UNRELATED = {
     "cli.py",
+    "commands",
+    "demo.py",
+    "listing.py",
+    "imagined.py",
+    "estimate_text.py",
     "sweep.py",
     "estimate.py",
     "finding.py",

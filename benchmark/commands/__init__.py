@@ -1,0 +1,1 @@
+"""The commands of ``cssbench``: one module a family, each with its ``COMMANDS``. Found, not listed."""
