@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmark.data.loader import TestBatch
+from benchmark.data.lookup import look_up
 from benchmark.protocol import IGNORE
 
 
@@ -79,7 +80,7 @@ def evaluate(
     total = torch.zeros(rows, columns, dtype=torch.int64, device=device)
     cells: list[NDArray[np.int64]] = []
     for batch in batches:
-        target = table[batch.label.to(device).long()]
+        target = look_up(table, batch.label)
         logits = forward(batch.image.to(device))
         if logits.shape[1] != columns:  # one too many would be counted in the next row
             raise ValueError(f"logits have {logits.shape[1]} channels, expected {columns}")

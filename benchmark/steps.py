@@ -12,7 +12,7 @@ import torch
 from benchmark.base import BaseStore, StoredBase, base_digest
 from benchmark.contract import Contract, fingerprint
 from benchmark.costs import TrainCosts, train_costs, with_phases
-from benchmark.data.loader import RawBatch, iterations_per_epoch, ordered_batches, train_batches
+from benchmark.data.loader import RawBatch, iterations_per_epoch, ordered_batches, pinned, train_batches
 from benchmark.data.scenario import Plan
 from benchmark.evaluate import ImageCounts
 from benchmark.finding import Variant
@@ -191,19 +191,18 @@ class StepRunner:
 
     def _lesson(self, view: StepView, contract: Contract) -> Lesson:
         def batches(start: int) -> Iterator[RawBatch]:
-            return iter(
-                train_batches(
-                    self.plan.train,
-                    self.plan.steps[view.index].images,
-                    preset=self.protocol.model,
-                    augmentation=self.protocol.augmentation,
-                    iterations=view.iterations,
-                    seed=self.runtime.seed,
-                    step=view.index,
-                    start=start,
-                    workers=self.workers,
-                )
+            loaded = train_batches(
+                self.plan.train,
+                self.plan.steps[view.index].images,
+                preset=self.protocol.model,
+                augmentation=self.protocol.augmentation,
+                iterations=view.iterations,
+                seed=self.runtime.seed,
+                step=view.index,
+                start=start,
+                workers=self.workers,
             )
+            return map(pinned, loaded) if self.runtime.device.type == "cuda" else loaded
 
         shared = view.index == 0 and not self.method.own_base
         table = torch.from_numpy(self.plan.steps[view.index].visible).long().to(self.runtime.device)

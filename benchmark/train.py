@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from benchmark.contract import Contract, ForwardGuard
 from benchmark.data.loader import RawBatch
+from benchmark.data.lookup import look_up
 from benchmark.losses import cross_entropy
 from benchmark.measure.iterations import IterationMeter
 from benchmark.method import Batch, Method, Output, ParamGroup, State, StepView
@@ -133,9 +134,8 @@ class Lesson:
 
     def batch(self, raw: RawBatch) -> Batch:
         """Move a raw batch to the device, normalise it and show only the visible labels."""
-        device = self.runtime.device
-        image = self.runtime.normalise(raw.image.to(device, non_blocking=True))
-        return Batch(image, self.table[raw.label.to(device, non_blocking=True).long()])
+        image = self.runtime.normalise(raw.image.to(self.runtime.device, non_blocking=True))
+        return Batch(image, look_up(self.table, raw.label))
 
     def forward(self, model: SegModel, image: Tensor) -> Output:
         """Run a model once, in the preset's precision; the result is float32."""

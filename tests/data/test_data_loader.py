@@ -131,6 +131,15 @@ def test_workers_change_no_byte(start: int) -> None:
     assert equal(alone, batches(5, augmentation=VARIED, start=start, workers=2))
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_batch_that_is_kept_is_not_written_to_by_those_to_come(workers: int) -> None:
+    kept, copies = [], []
+    for batch in batches(5, augmentation=VARIED, iterations=20, workers=workers):
+        kept.append(batch)
+        copies.append(RawBatch(batch.image.clone(), batch.label.clone()))
+    assert len(kept) == 20 and equal(kept, copies)
+
+
 def scramble(number: int) -> None:
     torch.manual_seed(number)
     np.random.seed(number)

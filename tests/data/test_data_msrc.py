@@ -21,7 +21,6 @@ car 64 0 128,bicycle 192 0 128,
 flower 64 128 128,sign 192 128 128,bird 0 64 0,book 128 64 0,chair 0 192 0,road 128 64 128,cat 0 192 128,
 dog 128 192 128,body 64 64 0,boat 192 64 0"""
 TABLE = {line.split()[0]: tuple(map(int, line.split()[1:])) for line in RELEASE.split(",")}
-COPY = Path(__file__).parents[3] / "shared" / "data"
 
 
 def colours(rows: list[list[str]]) -> np.ndarray:
@@ -241,9 +240,8 @@ def test_no_folder_and_a_wrong_one_are_refused(tmp_path: Path) -> None:
     assert str(caught.value) == expected
 
 
-@pytest.mark.skipif(not COPY.is_dir(), reason="needs the real MSRC-v2 in ../shared/data")
-def test_the_real_copy_is_whole() -> None:
-    dataset = open_dataset("msrc", COPY)
+def test_the_real_copy_is_whole(msrc_root: Path) -> None:
+    dataset = open_dataset("msrc", msrc_root)
     assert [len(dataset.ids(split)) for split in ("train", "validation", "test")] == [276, 59, 256]
     assert len(set(dataset.split("train", "validation", "test").ids)) == 591
     plan = plan_steps(load_protocol("msrc-16-5-overlapped"), dataset)
