@@ -48,11 +48,12 @@ class Variant:
 
 def method_files() -> dict[str, Path]:
     """Return the file of every method in ``methods/``, by name, without importing any."""
-    files = [file for folder in _methods_folders() for file in sorted(folder.glob("*.py"))]
+    files = [file for folder in methods_folders() for file in sorted(folder.glob("*.py"))]
     return {file.stem: file for file in files if not file.stem.startswith("_")}
 
 
-def _methods_folders() -> list[Path]:
+def methods_folders() -> list[Path]:
+    """Return the folders of the package ``methods``, of which there is one as a rule."""
     spec = importlib.util.find_spec("methods")
     return [Path(folder) for folder in spec.submodule_search_locations or []] if spec else []
 
@@ -97,9 +98,9 @@ def find_method(name: str, params: Mapping[str, object] | None = None) -> Varian
     known = fields(method)  # type: ignore[arg-type]
     values = {field.name: getattr(method, field.name) for field in known}
     changed = {field.name: values[field.name] for field in known if values[field.name] != field.default}
-    text = ",".join(f"{key}={_text(changed[key])}" for key in sorted(changed))
+    text = ",".join(f"{key}={value_text(changed[key])}" for key in sorted(changed))
     files = [Path(inspect.getfile(type(part))) for part in chain(method)]
-    digest = source_digest(files, _methods_folders())
+    digest = source_digest(files, methods_folders())
     return Variant(method, f"{method.name}:{text}" if text else method.name, values, digest)
 
 
@@ -111,7 +112,8 @@ def _build(name: str, params: Mapping[str, object]) -> Method:
     return _construct(_method_class(stem), {**texts, **params})
 
 
-def _text(value: object) -> str:
+def value_text(value: object) -> str:
+    """Return a hyper-parameter's value as a variant's text has it."""
     if isinstance(value, bool):
         return str(value).lower()
     short = f"{value:g}" if isinstance(value, float) else str(value)

@@ -143,6 +143,13 @@ class Environment:
     cuda: str | None
     packages: dict[str, str]
 
+    @property
+    def hardware(self) -> str:
+        """What times and memory are comparable within: the GPU, or the CPU and its threads in use."""
+        if self.device == "cuda":
+            return self.gpu or "unknown GPU"
+        return f"{self.cpu}, {self.threads} thread{'' if self.threads == 1 else 's'}"
+
 
 @dataclass(frozen=True)
 class Record:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 _PACKAGE = "methods"
@@ -16,19 +17,29 @@ def source_digest(files: Iterable[Path], folders: Sequence[Path]) -> str:
     ``folders`` hold the package ``methods``. Comments count: what is the same in meaning alone is not the
     same source. The harness does not: records name its commit.
     """
+    found = source_files(files, folders)
+    digests = sorted(hashlib.sha256(content).digest() for content in found.values())
+    return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def source_files(files: Iterable[Path], folders: Sequence[Path]) -> dict[Path, bytes]:
+    """Return files and all they import from ``folders``, with their content.
+
+    As Python does, a module is taken from the first folder that has it.
+    """
     waiting, found = list(files), dict[Path, bytes]()
     while waiting:
         file = waiting.pop()
         if file not in found:
             found[file] = file.read_bytes()
             waiting += _imported(found[file], folders)
-    digests = sorted(hashlib.sha256(content).digest() for content in found.values())
-    return hashlib.sha256(b"".join(digests)).hexdigest()
+    return found
 
 
 def _imported(source: bytes, folders: Sequence[Path]) -> Iterator[Path]:
     for name in _module_names(ast.parse(source)):
-        yield from (file for folder in folders if (file := folder / f"{name}.py").is_file())
+        places = (file for folder in folders if (file := folder / f"{name}.py").is_file())
+        yield from islice(places, 1)
 
 
 def _module_names(tree: ast.Module) -> Iterator[str]:

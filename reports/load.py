@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmark.consistency import check
 from benchmark.errors import RecordError
 from benchmark.record import Record, read_record
-from reports.check import check
 
 PUBLISHED = "published"
 
@@ -97,11 +97,8 @@ def _identity(record: Record) -> tuple[object, ...]:
 
 
 def hardware(record: Record) -> str:
-    """Return what times and memory are comparable within: the GPU, or the CPU and its threads in use."""
-    place = record.environment
-    if place.device == "cuda":
-        return place.gpu or "unknown GPU"
-    return f"{place.cpu}, {place.threads} thread{'' if place.threads == 1 else 's'}"
+    """Return what times and memory are comparable within."""
+    return record.environment.hardware
 
 
 def _finished(record: Record) -> float:

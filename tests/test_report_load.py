@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import record_factory as factory
 
+from benchmark.consistency import check
 from benchmark.errors import RecordError
 from benchmark.record import StepRecord
-from reports.check import check
 from reports.load import load, when
 
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from spine_toys import MODEL, make_msrc, protocol_name, write_method
 
+from benchmark.consistency import check
 from benchmark.errors import DataError, MethodError, ProtocolError
 from benchmark.record import read_record
 from benchmark.recording import RunSpec, record_path
 from benchmark.run import classify, describe, execute, resolve
 from benchmark.termlog import DivergedError
-from reports.check import check
 
 
 def files(folder: Path) -> list[str]:

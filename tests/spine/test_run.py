@@ -11,9 +11,9 @@ import pytest
 import torch
 from spine_toys import LISTS, MODEL, label_of, write_method
 
+from benchmark.consistency import check
 from benchmark.finding import find_method
 from benchmark.record import read_record
-from reports.check import check
 
 ROWS = (0, 1, 2, 4, 3)  # background, then the labels of 2-1 in learning order
 
