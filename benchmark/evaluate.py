@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from benchmark.data.loader import TestBatch
 from benchmark.data.lookup import look_up
+from benchmark.pixelwise import strongest
 from benchmark.protocol import IGNORE
 
 
@@ -44,7 +45,7 @@ def predict(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Return the most probable output (B, H, W) of ``logits`` (B, C, h, w) brought to ``size`` (H, W)."""
     if logits.shape[-2:] != size:
         logits = F.interpolate(logits.float(), size=size, mode="bilinear", align_corners=False)
-    return logits.argmax(dim=1)
+    return strongest(logits)
 
 
 def confusion_by_image(target: Tensor, prediction: Tensor, rows: int, columns: int) -> Tensor:

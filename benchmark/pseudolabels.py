@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark.pixelwise import IGNORE, at_least_float32
+from benchmark.pixelwise import IGNORE, at_least_float32, strongest
 
 ROOT = 4
 
@@ -48,7 +48,7 @@ def pseudo_labels(
     ``ignore_index``. Without thresholds every background pixel gets a pseudo-label.
     """
     teacher = previous_logits.detach()
-    background, guess = target == 0, teacher.argmax(1)
+    background, guess = target == 0, strongest(teacher)
     sure = background
     if thresholds is not None:
         sure = background & (normalised_entropy(teacher) < thresholds[guess])
@@ -76,7 +76,7 @@ def entropy_histogram(previous_logits: Tensor, target: Tensor, bins: int = 4096)
     """
     classes = previous_logits.shape[1]
     position = normalised_entropy(previous_logits).pow(1 / ROOT) * bins
-    index = previous_logits.argmax(1) * bins + position.long().clamp(max=bins - 1)
+    index = strongest(previous_logits) * bins + position.long().clamp(max=bins - 1)
     counts = torch.zeros(classes * bins, dtype=torch.long, device=index.device)
     return counts.scatter_add(0, index.flatten(), (target == 0).long().flatten()).view(classes, bins)
 

@@ -147,7 +147,7 @@ class Prototypes(NamedTuple):
 
 
 def at_size_of(like: Tensor, labels: Tensor) -> Tensor:
-    """Return labels (B, H, W) at the height and width of ``like`` (..., h, w)."""
+    """Return labels (B, H, W), or logits (B, C, H, W), at the height and width of ``like`` (..., h, w)."""
     height, width = like.shape[-2:]
     return nearest_labels(labels, (height, width))
 
@@ -186,7 +186,7 @@ def old_class_labels(labels: Tensor, previous_logits: Tensor, counts: Tensor, st
     if step.setting == "sequential":
         found, there = labels, (labels > 0) & (labels < step.old_outputs)
     else:
-        found = at_size_of(labels, previous_logits.argmax(1))
+        found = at_size_of(labels, previous_logits).argmax(1)
         there = (labels == 0) & (found > 0)
     has_prototype = counts[found.clamp(max=len(counts) - 1)] > 0
     return torch.where(there & has_prototype, found, step.ignore_index)
