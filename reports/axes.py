@@ -163,14 +163,28 @@ def _panel(axes: Axes, panel: CoursePanel, ticks: Sequence[str]) -> None:
             axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
     if panel.bound is not None:
         axes.axhline(panel.bound, color=INK, linewidth=0.9, linestyle=(0, (6, 3)), label="joint training")
+    _papers(axes, panel, len(ticks))
     axes.set_title(panel.title, loc="left", fontweight="bold")
-    axes.set_xticks(range(len(ticks)), ticks)
-    axes.set_xlim(-0.3, len(ticks) - 0.7)
+    names = [*ticks, *(["papers"] if panel.papers else [])]
+    axes.set_xticks(range(len(names)), names)
+    axes.set_xlim(-0.3, len(names) - 0.7)
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.set_xlabel("classes learnt")
     axes.grid(color=GRID, linewidth=0.6, axis="y")
     axes.set_axisbelow(True)
+
+
+def _papers(axes: Axes, panel: CoursePanel, place: int) -> None:
+    """Draw published values open, in a column of their own, spread sideways to tell close ones apart."""
+    if not panel.papers:
+        return
+    axes.axvline(place - 0.5, color=MUTED, linewidth=0.6, linestyle=(0, (1, 2.5)))
+    ordered = sorted(panel.papers, key=lambda mark: (mark.value, mark.label))
+    for index, mark in enumerate(ordered):
+        x = place + 0.09 * (index % 5 - 2)
+        axes.plot([x], [mark.value], mark.style.marker, color=mark.style.colour, markersize=5,
+                  markerfacecolor=PAPER, markeredgewidth=1.1)  # fmt: skip
 
 
 def draw_heat(figure: Figure, spec: Heat, rows: int, columns: int) -> None:

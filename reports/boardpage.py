@@ -9,6 +9,8 @@ from reports.columns import BY_KEY, text, unit
 from reports.exports import board_rows, class_rows, export, netscore_rows, run_rows
 from reports.figures import ACCURACY, COSTS, RATIO_OF, figures_of
 from reports.pages import Picture, Site, root
+from reports.published import published_points
+from reports.publishedpage import beside
 from reports.summary import INPUTS, facts, leaders, netscores, tags, worked
 from reports.view import board_table, runs_table
 
@@ -17,7 +19,8 @@ def write_board(site: Site, board: Board) -> Picture | None:
     """Write the pages of a board, its figures and its tables; return its picture of the trade-off."""
     folder = f"boards/{board.slug}"
     path = f"{folder}/index.html"
-    pictures = [site.picture(figure, folder) for figure in figures_of(board, site.styles)]
+    points = published_points(board, site.papers.lines)
+    pictures = [site.picture(figure, folder) for figure in figures_of(board, site.styles, points)]
     site.page(
         "board.html.j2",
         path,
@@ -36,6 +39,7 @@ def write_board(site: Site, board: Board) -> Picture | None:
         netscores=netscores(board),
         netscore_boards=list(INPUTS),
         worked=worked(board),
+        printed=beside(board, site.papers.lines),
     )
     site.page(
         "runs.html.j2", f"{folder}/runs.html", "boards", board=board, table=runs_table(board, root(path))

@@ -14,6 +14,8 @@ from reports.methodpage import entries, read_methods, write_methods
 from reports.output import Output
 from reports.overview import write_overview
 from reports.pages import Site
+from reports.published import read_papers
+from reports.publishedpage import write_published
 from reports.runpage import write_run
 from reports.runs import scored
 
@@ -45,10 +47,11 @@ def build(results: Path, out: Path, methods: dict[str, Path] | None = None) -> B
     runs = [scored(found) for found in loaded.found]
     boards = boards_of(runs)
     documented = read_methods(methods)
-    left_out = (*loaded.left_out, *documented.left_out)
+    papers = read_papers(results)
+    left_out = (*loaded.left_out, *documented.left_out, *papers.left_out)
     listed = entries(documented.docs, boards, {run.record.method for run in runs})
     output = Output(out)
-    site = Site(environment(), output, styles(boards))
+    site = Site(environment(), output, styles(boards), papers)
     for asset in sorted(ASSETS.iterdir()):
         output.write(f"assets/{asset.name}", asset.read_bytes())
     home = {m.run.slug: board for board in boards for row in board.rows for m in row.runs}
@@ -56,6 +59,7 @@ def build(results: Path, out: Path, methods: dict[str, Path] | None = None) -> B
     for run in runs:
         write_run(site, run, home.get(run.slug), (results / run.path).read_bytes())
     write_methods(site, listed, boards)
+    write_published(site)
     pictures = {slug: picture for slug, picture in drawn.items() if picture}
     write_overview(site, boards, runs, listed, left_out, pictures)
     output.finish()

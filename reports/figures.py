@@ -11,8 +11,21 @@ from benchmark.metrics import mean
 from reports.boards import RANKING, REFERENCE, Board, Row
 from reports.columns import BY_KEY, Column, unit
 from reports.pareto import Offer, front
+from reports.published import PublishedPoint
 from reports.runs import inputs
-from reports.specs import Course, CoursePanel, Courses, Heat, HeatPanel, Point, Scatter, Spec, Style, shown
+from reports.specs import (
+    Course,
+    CoursePanel,
+    Courses,
+    Heat,
+    HeatPanel,
+    PaperMark,
+    Point,
+    Scatter,
+    Spec,
+    Style,
+    shown,
+)
 from reports.tables import Cell, rounded
 
 # Okabe and Ito's colour-blind safe palette without its yellow, which is lost on paper, and two more.
@@ -72,13 +85,13 @@ def styles(boards: Iterable[Board]) -> dict[str, Style]:
     return result
 
 
-def figures_of(board: Board, style: Styles) -> tuple[Figure, ...]:
-    """Return every figure that the finished runs of a board allow."""
+def figures_of(board: Board, style: Styles, papers: Sequence[PublishedPoint] = ()) -> tuple[Figure, ...]:
+    """Return every figure that the finished runs of a board allow. ``papers``: published scores beside it."""
     keys = [key for key in COSTS if not _redundant(key, board)]
     costs = [(key, against_cost(board, BY_KEY[key], style)) for key in keys]
     titles = {key: f"mIoU against {_sentence(BY_KEY[key].full_name)}" for key in COSTS}
     plots = [_figure(board, key.replace("_", "-"), titles[key], spec) for key, spec in costs if spec]
-    return (*_main_figures(board, style), *plots)
+    return (*_main_figures(board, style, papers), *plots)
 
 
 def _redundant(key: str, board: Board) -> bool:
@@ -86,14 +99,16 @@ def _redundant(key: str, board: Board) -> bool:
     return BY_KEY[key].kind == "ratio" and BY_KEY[RATIO_OF[key]] in board.columns
 
 
-def _main_figures(board: Board, style: Styles) -> Iterator[Figure]:
+def _main_figures(board: Board, style: Styles, papers: Sequence[PublishedPoint]) -> Iterator[Figure]:
     first = " The best row of each method." if len(pictured(board)) < sum(r.ok for r in board.rows) else ""
     if spec := trade_off(board, style):
         title = "Accuracy against the cost of learning"
         caption = "Dotted: equal NetScore. The solid line is the Pareto front."
         yield _figure(board, "trade-off", title, spec)._replace(caption=caption, wide=True)
-    if steps := over_steps(board, style):
+    if steps := over_steps(board, style, papers):
         caption = f"Shaded: standard deviation over seeds.{first}"
+        if any(panel.papers for panel in steps.panels):
+            caption += " Open, right: published scores over the same classes, of other networks and sizes."
         yield _figure(board, "steps", "mIoU over the steps", steps)._replace(caption=caption, wide=True)
     if heat := by_class(board):
         caption = f"A column a step, blank until a class is learnt; mean over seeds.{first}"
@@ -172,15 +187,31 @@ def pictured(board: Board) -> list[Row]:
     return [row for row in rows if row is firsts[row.method]][:PANELS]
 
 
-def over_steps(board: Board, style: Styles) -> Courses | None:
-    """Return mIoU of all, old and new classes after each step; None without a finished run."""
+def over_steps(board: Board, style: Styles, papers: Sequence[PublishedPoint] = ()) -> Courses | None:
+    """Return mIoU of all, old and new classes after each step; None without a finished run.
+
+    Of ``papers`` those are shown whose means are over the same classes as the board's.
+    """
     rows = pictured(board)
     bounds = {"all": rounded(board.joint.mean(ACCURACY)) if board.joint else None}
     panels = tuple(
-        CoursePanel(f"mIoU {key} (%)", tuple(_course(row, key, style) for row in rows), bounds.get(key))
+        CoursePanel(
+            f"mIoU {key} (%)",
+            tuple(_course(row, key, style) for row in rows),
+            bounds.get(key),
+            tuple(_marks(papers, key, {row.method: style[row.variant] for row in reversed(rows)})),
+        )
         for key in ("all", "old", "new")
     )
     return Courses(panels, step_names(board)) if rows else None
+
+
+def _marks(papers: Iterable[PublishedPoint], key: str, style: Mapping[str, Style]) -> Iterator[PaperMark]:
+    """Yield published values, in the style of the best row of the same method where there is one."""
+    for paper in papers:
+        value: float | None = getattr(paper, key)
+        if value is not None and (paper.comparable or key == "new"):
+            yield PaperMark(shown(paper.label), style.get(paper.method, Style(GREY, "o")), value)
 
 
 def _course(row: Row, key: str, style: Styles) -> Course:

@@ -10,6 +10,7 @@ from jinja2 import Environment
 from reports.exports import Export
 from reports.figures import Figure, Styles
 from reports.output import Image, Output
+from reports.published import Papers
 
 
 class Picture(NamedTuple):
@@ -21,15 +22,17 @@ class Picture(NamedTuple):
 
 @dataclass(frozen=True)
 class Site:
-    """Renders pages into an output folder."""
+    """Renders pages into an output folder. ``papers``: numbers from papers, for a page of their own."""
 
     engine: Environment
     output: Output
     styles: Styles
+    papers: Papers
 
     def page(self, template: str, path: str, section: str = "", **values: Any) -> None:
         """Render a template to ``path``; links start with the way from there to the top folder."""
-        html = self.engine.get_template(template).render(root=root(path), section=section, **values)
+        values |= {"root": root(path), "section": section, "papers": self.papers}
+        html = self.engine.get_template(template).render(**values)
         self.output.write(path, html.encode("utf-8", "backslashreplace"))
 
     def table(self, stem: str, files: Export) -> None:

@@ -51,12 +51,24 @@ class Course(NamedTuple):
     spread: tuple[float | None, ...]
 
 
+class PaperMark(NamedTuple):
+    """A published value in percent, drawn open and apart; ``label`` only where a legend names it."""
+
+    label: str
+    style: Style
+    value: float
+
+
 class CoursePanel(NamedTuple):
-    """One set of axes of a figure over the steps. ``bound``: joint training's value."""
+    """One set of axes of a figure over the steps. ``bound``: joint training's value.
+
+    ``papers``: published values after the last step.
+    """
 
     title: str
     courses: tuple[Course, ...]
     bound: float | None
+    papers: tuple[PaperMark, ...] = ()
 
 
 @dataclass(frozen=True)
