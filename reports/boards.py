@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 from benchmark.metrics import BOARDS, forget_score, mean
 from benchmark.metrics import Board as NetScoreBoard
 from benchmark.record import Record
+from reports.bootstrap import RankRange
 from reports.columns import COLUMNS, Column
 from reports.load import when
 from reports.runs import Measures, Run, slug
@@ -33,7 +34,11 @@ class Measured(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """A variant and the digest of its source. ``counted``: its finished runs, the newest of each seed."""
+    """A variant and the digest of its source. ``counted``: its finished runs, the newest of each seed.
+
+    ``ranges``: the range of its rank by column, where the test images behind it allow one; ``unranged``
+    says why they do not.
+    """
 
     variant: str
     method: str
@@ -42,11 +47,18 @@ class Row:
     counted: tuple[Measured, ...]
     cells: Mapping[str, Cell]
     ranks: Mapping[NetScoreBoard, int | None]
+    ranges: Mapping[str, RankRange] = field(default_factory=dict)
+    unranged: str = ""
 
     @property
     def ok(self) -> bool:
         """Whether at least one run finished."""
         return bool(self.counted)
+
+    @property
+    def single(self) -> bool:
+        """Whether it rests on one seed: chance between seeds is unknown then."""
+        return len(self.counted) == 1
 
     @property
     def statuses(self) -> dict[str, int]:

@@ -16,6 +16,7 @@ from reports.overview import write_overview
 from reports.pages import Site
 from reports.published import read_papers
 from reports.publishedpage import write_published
+from reports.ranges import draws_of, with_ranges
 from reports.runpage import write_run
 from reports.runs import scored
 
@@ -45,7 +46,7 @@ def build(results: Path, out: Path, methods: dict[str, Path] | None = None) -> B
     """
     loaded = load(results)
     runs = [scored(found) for found in loaded.found]
-    boards = boards_of(runs)
+    boards = tuple(with_ranges(board, draws_of(board, results)) for board in boards_of(runs))
     documented = read_methods(methods)
     papers = read_papers(results)
     left_out = (*loaded.left_out, *documented.left_out, *papers.left_out)

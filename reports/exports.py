@@ -10,6 +10,7 @@ from benchmark.metrics import Board as NetScoreBoard
 from reports.boards import Board, Measured, Row
 from reports.columns import COLUMNS
 from reports.figures import mean_iou
+from reports.ranges import RANKED
 from reports.runs import Run
 from reports.runview import row_names
 from reports.tables import as_json, csv
@@ -47,12 +48,20 @@ def _row(board: Board, row: Row, bound: bool) -> dict[str, Any]:
         "hardware": "; ".join(sorted({measured.run.hardware for measured in row.counted})),
     }
     ranks = {f"rank_{board_name}": row.ranks.get(board_name) for board_name in BOARDS}
+    ranges: dict[str, Any] = {}
+    for key in RANKED:
+        found = row.ranges.get(key)
+        ranges |= {
+            f"rank_range_{key}_low": found and found.low,
+            f"rank_range_{key}_high": found and found.high,
+        }
+    ranges["rank_range_unknown"] = row.unranged or None
     values: dict[str, float | None] = {}
     for column in COLUMNS:
         cell = row.cells.get(column.key)
         values[column.key] = cell.mean if cell else None
         values[f"{column.key}_std"] = cell.std if cell else None
-    return {**fixed, **ranks, **values}
+    return {**fixed, **ranks, **ranges, **values}
 
 
 def run_rows(board: Board) -> list[dict[str, Any]]:

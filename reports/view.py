@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from benchmark.metrics import BOARDS
 from reports.boards import RANKING, Board, Measured, Row
 from reports.columns import BY_KEY, GROUPS, Column, Group, Unit, spread_text, text, unit
+from reports.ranges import Range, printed_range
 from reports.runs import slug
 from reports.tables import Cell
 
@@ -34,6 +35,7 @@ class CellView(NamedTuple):
     place: int | None = None
     best: bool = False
     bar: int | None = None
+    range: Range | None = None
 
 
 class Badge(NamedTuple):
@@ -57,6 +59,8 @@ class RowView:
     cells: tuple[CellView, ...]
     error: str = ""
     rank: int | None = None
+    range: Range | None = None
+    single: bool = False
     hardware: str = ""
 
 
@@ -112,6 +116,8 @@ def table(board: Board, rows: Sequence[Row], columns: Sequence[Column], root: st
             cells=tuple(_cell(c, row, units, {} if row is board.joint else best, top) for c in columns),
             error=first_error(row),
             rank=row.ranks.get(RANKING),
+            range=None if row is board.joint else printed_range(row, f"netscore_{RANKING}"),
+            single=row.single,
         )
         for row in rows
     ]
@@ -182,6 +188,7 @@ def _cell(
         place=next((row.ranks.get(b) for b in BOARDS if column.key == f"netscore_{b}"), None),
         best=best.get(column.key) == cell.mean,
         bar=max(0, round(100 * cell.mean / highest)) if highest else None,
+        range=printed_range(row, column.key) if column.key in row.ranges else None,
     )
 
 

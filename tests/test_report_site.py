@@ -11,6 +11,7 @@ from dataclasses import fields, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import image_factory
 import pytest
 import record_factory as factory
 from record_factory import SHAPES_4_2, VOC_13_1, make
@@ -319,6 +320,31 @@ def test_hostile_text_never_leaves_the_folder(hostile: Path) -> None:
     for path in hostile.rglob("*"):
         assert hostile.resolve() in path.resolve().parents
         assert len(path.name) < 120
+
+
+def test_rank_ranges_are_on_the_board_and_in_its_files_or_their_absence_is_explained(tmp_path: Path) -> None:
+    for seed in range(2):
+        image_factory.write(make("mib", seed=seed), tmp_path / "results")
+    image_factory.write(make("plop"), tmp_path / "results")
+    factory.write(make("fine_tune"), tmp_path / "results")
+    (board,) = build(tmp_path / "results", tmp_path / "site").boards
+    folder = tmp_path / "site" / "boards" / board.slug
+    rows = {row["variant"]: row for row in json.loads((folder / "table.json").read_text())}
+    for row in board.rows:
+        for key in ("miou_all_percent", "netscore_train"):
+            ends = [rows[row.variant][f"rank_range_{key}_{end}"] for end in ("low", "high")]
+            assert ends == list(row.ranges.get(key, (None, None)))
+    assert "no counts by image" in rows["fine_tune"]["rank_range_unknown"]
+    assert rows["mib"]["rank_range_unknown"] is None
+    page = Page((folder / "index.html").read_text())
+    cells = [attrs for tag, attrs in page.tags if tag == "td" and attrs.get("class") == "range"]
+    notes = [str(cell["title"]) for cell in cells]
+    assert sum("test images and seeds" in note for note in notes) == 1
+    assert sum("its one seed tells nothing of seeds" in note for note in notes) == 1
+    assert [("data-v" in cell) for cell, note in zip(cells, notes, strict=True) if "no counts" in note] == [
+        False
+    ]
+    assert page.text.count("a single seed: chance between seeds is unknown") == 2
 
 
 def test_a_site_without_records_says_so(tmp_path: Path) -> None:

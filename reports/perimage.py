@@ -1,0 +1,111 @@
+"""The ``.npz`` beside a record: its confusion matrices by test image, checked against the record."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmark.errors import RecordError
+from benchmark.record import Record, sha256_of
+
+Floats = npt.NDArray[np.float64]
+LARGEST_MEMBER = 2**28
+"""Bytes an array may unpack to: a thousand times that of the largest test set here."""
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+
+
+class ImageOverlap(NamedTuple):
+    """Pixels by image and output after one step, both (images, outputs): sums give the IoU of a whole set.
+
+    ``test_set`` is a digest of the images' names in their order: only runs that agree in it are paired.
+    """
+
+    test_set: str
+    intersection: Floats
+    union: Floats
+
+
+class Cells(NamedTuple):
+    """One step's sparse matrices: ``count`` pixels of ``image`` in cell (``row``, ``column``)."""
+
+    image: npt.NDArray[Any]
+    row: npt.NDArray[Any]
+    column: npt.NDArray[Any]
+    count: npt.NDArray[Any]  # type: ignore[assignment]  # the method of tuples it hides is of no use here
+
+
+def read_overlap(record: Record, path: Path, step: int = -1) -> ImageOverlap:
+    """Read the counts by image of one step of the record that lies at ``path``.
+
+    Raises RecordError, one sentence, where the file is missing, is not the one the record was written
+    with, cannot be read, or does not sum to the record's matrix.
+    """
+    content = _content(record, path)
+    number = range(len(record.steps))[step]
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            names = _array(archive, "names", "U")
+            cells = Cells(*(_array(archive, f"step{number}_{field}", "u") for field in Cells._fields))
+    except _UNREADABLE as error:
+        raise RecordError(f"{record.images_file!r} cannot be read: {error}") from error
+    _fits(cells, record, number, len(names))
+    outputs = len(record.steps[number].confusion[0])
+    return _overlap(sha256_of("\n".join(names.tolist()).encode()), cells, len(names), outputs)
+
+
+def _content(record: Record, path: Path) -> bytes:
+    name = record.images_file
+    if name is None or not record.steps:
+        raise RecordError("the record has no counts by image")
+    if PurePath(name).name != name or "\\" in name or "\0" in name:
+        raise RecordError(f"counts by image are named {name[:80]!r}, expected a file beside the record")
+    try:
+        content = (path.parent / name).read_bytes()
+    except OSError as error:
+        raise RecordError(f"{name[:80]!r}, the counts by image, cannot be read: {error.strerror}") from error
+    if sha256_of(content) != record.images_digest:
+        raise RecordError(f"{name!r} is not the file the record was written with: its digest differs")
+    return content
+
+
+def _array(archive: zipfile.ZipFile, name: str, kind: str) -> npt.NDArray[Any]:
+    """Return a member that must be one-dimensional and of ``kind``; no object is ever unpickled."""
+    info = archive.getinfo(f"{name}.npy")
+    if info.file_size > LARGEST_MEMBER:
+        raise ValueError(f"{name} unpacks to {info.file_size} bytes, expected {LARGEST_MEMBER} or fewer")
+    member = io.BytesIO(archive.read(info))
+    np.lib.format.read_magic(member)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+    if len(shape) != 1 or dtype.kind != kind:
+        raise ValueError(f"{name} has shape {shape} and type {dtype}, expected a list of {kind!r}")
+    return np.frombuffer(member.getbuffer()[member.tell() :], dtype=dtype, count=shape[0])
+
+
+def _fits(cells: Cells, record: Record, step: int, images: int) -> None:
+    matrix = np.asarray(record.steps[step].confusion, dtype=np.int64)
+    limits = (images, *matrix.shape)
+    same = len({len(part) for part in cells}) == 1
+    if not same or any(part.size and part.max() >= n for part, n in zip(cells, limits, strict=False)):
+        raise RecordError(f"{record.images_file!r} has cells of step {step} beyond its images or classes")
+    flat = cells.row.astype(np.int64) * matrix.shape[1] + cells.column
+    summed = np.bincount(flat, cells.count, matrix.size).reshape(matrix.shape)
+    if not np.array_equal(summed, matrix):
+        raise RecordError(f"{record.images_file!r} does not sum to the confusion matrix of step {step}")
+
+
+def _overlap(test_set: str, cells: Cells, images: int, outputs: int) -> ImageOverlap:
+    seen = cells.row < outputs
+    image, row, column, count = (part[seen].astype(np.int64) for part in cells)
+
+    def add(index: npt.NDArray[np.int64], at: npt.NDArray[np.bool_] | slice = slice(None)) -> Floats:
+        flat = np.bincount((image * outputs + index)[at], count[at], images * outputs)
+        return flat.astype(np.float64, copy=False).reshape(images, outputs)
+
+    intersection = add(row, row == column)
+    return ImageOverlap(test_set, intersection, add(row) + add(column) - intersection)
