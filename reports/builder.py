@@ -14,6 +14,7 @@ from reports.methodpage import entries, read_methods, write_methods
 from reports.output import Output
 from reports.overview import write_overview
 from reports.pages import Site
+from reports.protocolpage import read_scenarios, write_protocols
 from reports.published import read_papers
 from reports.publishedpage import write_published
 from reports.ranges import draws_of, with_ranges
@@ -49,10 +50,11 @@ def build(results: Path, out: Path, methods: dict[str, Path] | None = None) -> B
     boards = tuple(with_ranges(board, draws_of(board, results)) for board in boards_of(runs))
     documented = read_methods(methods)
     papers = read_papers(results)
-    left_out = (*loaded.left_out, *documented.left_out, *papers.left_out)
+    listing = read_scenarios()
+    left_out = (*loaded.left_out, *documented.left_out, *papers.left_out, *listing.left_out)
     listed = entries(documented.docs, boards, {run.record.method for run in runs})
     output = Output(out)
-    site = Site(environment(), output, styles(boards), papers)
+    site = Site(environment(), output, styles(boards), papers, listing.pages)
     for asset in sorted(ASSETS.iterdir()):
         output.write(f"assets/{asset.name}", asset.read_bytes())
     home = {m.run.slug: board for board in boards for row in board.rows for m in row.runs}
@@ -61,6 +63,7 @@ def build(results: Path, out: Path, methods: dict[str, Path] | None = None) -> B
         write_run(site, run, home.get(run.slug), (results / run.path).read_bytes())
     write_methods(site, listed, boards)
     write_published(site)
+    write_protocols(site, listing, boards)
     pictures = {slug: picture for slug, picture in drawn.items() if picture}
     write_overview(site, boards, runs, listed, left_out, pictures)
     output.finish()

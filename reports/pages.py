@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,16 +23,17 @@ class Picture(NamedTuple):
 
 @dataclass(frozen=True)
 class Site:
-    """Renders pages into an output folder. ``papers``: numbers from papers, for a page of their own."""
+    """Renders pages into an output folder. ``papers``: numbers from papers; ``protocols``: pages by id."""
 
     engine: Environment
     output: Output
     styles: Styles
     papers: Papers
+    protocols: Mapping[str, str]
 
     def page(self, template: str, path: str, section: str = "", **values: Any) -> None:
         """Render a template to ``path``; links start with the way from there to the top folder."""
-        values |= {"root": root(path), "section": section, "papers": self.papers}
+        values |= {"root": root(path), "section": section, "papers": self.papers, "protocols": self.protocols}
         html = self.engine.get_template(template).render(**values)
         self.output.write(path, html.encode("utf-8", "backslashreplace"))
 

@@ -1,0 +1,264 @@
+"""A page for each scenario that ships with the project: classes in learning order, settings, commands."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from benchmark.data.dataset import dataset_class
+from benchmark.errors import BenchError, ProtocolError
+from benchmark.protocol import Protocol
+from benchmark.protocols import JOINT, Family, family_files, load_family, load_protocol
+from reports.boards import REFERENCE, Board
+from reports.exports import export
+from reports.load import LeftOut
+from reports.pages import Site
+from reports.palette import hexadecimal, image_png, label_png
+from reports.published import DATASETS, Line
+from reports.runs import slug
+from reports.runview import Field
+
+SAMPLES = 6
+SETTINGS_SAY = {
+    "sequential": "images with a new class and none beyond those seen; new and old classes are labelled",
+    "disjoint": "the images of the sequential setting; only new classes are labelled",
+    "overlapped": "every image with a new class; only new classes are labelled",
+}
+
+
+class BoardLink(NamedTuple):
+    """A board of a protocol. ``same``: its digest is that of the protocol as it is now."""
+
+    slug: str
+    model: str
+    rows: int
+    same: bool
+
+
+class SettingView(NamedTuple):
+    """One setting of a scenario: its id, digest with the default model, command and boards."""
+
+    id: str
+    setting: str
+    text: str
+    digest: str
+    command: str
+    boards: tuple[BoardLink, ...]
+    published: int
+
+
+class ClassView(NamedTuple):
+    """A class: the dataset's label and its name."""
+
+    label: int
+    name: str
+    colour: str
+
+
+class StepView(NamedTuple):
+    """What a step adds. ``images``: how many it trains on, by setting, where a run has counted them."""
+
+    index: int
+    classes: tuple[ClassView, ...]
+    images: tuple[str, ...]
+
+
+class Sample(NamedTuple):
+    """A test image of a dataset that the project renders, and its label map."""
+
+    image: str
+    label: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A scenario of a family, in all its settings; the joint bound is one with a single step."""
+
+    family: Family
+    name: str
+    protocols: tuple[Protocol, ...]
+
+    @property
+    def title(self) -> str:
+        """Family and scenario, as ids begin."""
+        return f"{self.family.name}-{self.name}"
+
+    @property
+    def slug(self) -> str:
+        """The name of its page."""
+        return slug(self.title, self.title)
+
+
+class Listing(NamedTuple):
+    """Every scenario that ships with the project, and files that could not be read."""
+
+    scenarios: tuple[Scenario, ...]
+    left_out: tuple[LeftOut, ...]
+
+    @property
+    def pages(self) -> dict[str, str]:
+        """Where each protocol is described, by its id, from the site's top folder."""
+        return {p.id: f"protocols/{s.slug}.html" for s in self.scenarios for p in s.protocols}
+
+
+def read_scenarios() -> Listing:
+    """Resolve every protocol that ships with the project, with its family's default model."""
+    found: list[Scenario] = []
+    left_out: list[LeftOut] = []
+    for stem, path in family_files().items():
+        try:
+            family = load_family(path)
+            found += [_scenario(family, name) for name in [*family.scenarios, JOINT]]
+        except ProtocolError as error:
+            reason = str(error).replace(str(path), path.name)
+            left_out.append(LeftOut(f"protocols/{stem}.toml", reason))
+    return Listing(tuple(found), tuple(left_out))
+
+
+def _scenario(family: Family, name: str) -> Scenario:
+    ids = (
+        [f"{family.name}-{JOINT}"]
+        if name == JOINT
+        else [f"{family.name}-{name}-{s}" for s in family.settings]
+    )
+    return Scenario(family, name, tuple(load_protocol(each) for each in ids))
+
+
+def write_protocols(site: Site, listing: Listing, boards: Sequence[Board]) -> None:
+    """Write the list of protocols, a page for each scenario, and sample pictures of what is rendered."""
+    scenarios = listing.scenarios
+    families = list(dict.fromkeys(scenario.family.name for scenario in scenarios))
+    groups = [[scenario for scenario in scenarios if scenario.family.name == name] for name in families]
+    site.page("protocols.html.j2", "protocols/index.html", "protocols", groups=groups)
+    site.table("protocols/protocols", export([_row(p) for s in scenarios for p in s.protocols]))
+    for group in groups:
+        samples = _write_samples(site, group[0])
+        for scenario in group:
+            _write(site, scenario, boards, samples)
+
+
+def _write(site: Site, scenario: Scenario, boards: Iterable[Board], samples: Sequence[Sample]) -> None:
+    first = scenario.protocols[0]
+    own = [board for board in boards if board.first.protocol in {p.id for p in scenario.protocols}]
+    counted = [_counted(protocol, own) for protocol in scenario.protocols]
+    site.page(
+        "protocol.html.j2", f"protocols/{scenario.slug}.html", "protocols",
+        scenario=scenario, facts=facts(first), samples=samples, joint=scenario.name == JOINT,
+        settings=[_setting(p, own, site.papers.lines) for p in scenario.protocols],
+        steps=_steps(first, counted), counted=any(counted),
+        aliases=[alias for alias, name in scenario.family.aliases.items() if name == scenario.name],
+        dataset=slug(DATASETS.get(first.dataset, ""), DATASETS.get(first.dataset, "")),
+    )  # fmt: skip
+
+
+def facts(protocol: Protocol) -> tuple[Field, ...]:
+    """Return what the protocol and its default model fix."""
+    model, low_high = protocol.model, protocol.augmentation.random_scale
+    background = (
+        "a class of step 0" if protocol.background else "none: what is not labelled is ignored in scores"
+    )
+    encoder = f"{model.encoder}, {model.pretrained}"
+    return (
+        Field("Dataset", f"{protocol.dataset}, {len(protocol.classes)} classes"),
+        Field("Steps", " + ".join(str(len(step)) for step in protocol.steps)),
+        Field("Background", background),
+        Field("Trained on", ", ".join(protocol.splits.train)),
+        Field("Scored on", f"{protocol.splits.test}, images {protocol.evaluation.crop}"),
+        Field("Epochs a step", str(protocol.epochs)),
+        Field(
+            "Augmentation", f"scale {low_high[0]:g} to {low_high[1]:g}, flip {protocol.augmentation.flip:g}"
+        ),
+        Field("Default model", f"{model.name}: {encoder}"),
+        Field("Images of an iteration", f"{model.batch_size}, {model.image_size} pixels"),
+        Field(
+            "Optimiser", f"{model.optimiser}, {model.learning_rate:g}, later {model.learning_rate_later:g}"
+        ),
+        Field("Version", str(protocol.version)),
+    )
+
+
+def _setting(protocol: Protocol, boards: Iterable[Board], lines: Iterable[Line]) -> SettingView:
+    links = tuple(_link(board, protocol.id) for board in boards if board.first.protocol == protocol.id)
+    place = (DATASETS.get(protocol.dataset), protocol.scenario, protocol.setting)
+    published = sum((x.first.dataset, x.first.scenario, x.first.setting) == place for x in lines)
+    text = SETTINGS_SAY[protocol.setting] if protocol.joint else "all classes in one step: the upper bound"
+    return SettingView(
+        protocol.id, protocol.setting, text, protocol.digest, command(protocol), links,
+        published if protocol.joint else 0,
+    )  # fmt: skip
+
+
+def command(protocol: Protocol) -> str:
+    """Return the command that runs the reference on a protocol with its default model."""
+    words = ["cssbench", "run", "--method", REFERENCE, "--protocol", protocol.id, "--seed", "0"]
+    return shlex.join(words if rendered(protocol.dataset) else [*words, "--data-root", "data"])
+
+
+def rendered(dataset: str) -> bool:
+    """Whether the project makes a dataset's images itself, and so may show them."""
+    try:
+        dataset_class(dataset)(None)
+    except BenchError:
+        return False
+    return True
+
+
+def _link(board: Board, name: str) -> BoardLink:
+    first = board.first
+    try:
+        same = load_protocol(name, first.model).digest == first.protocol_digest
+    except ProtocolError:  # a model of the user's own
+        same = False
+    return BoardLink(board.slug, first.model, len(board.rows), same)
+
+
+def _counted(protocol: Protocol, boards: Iterable[Board]) -> list[int]:
+    """Return how many images each step had in a finished run on the protocol as it is now; none without."""
+    own = (b for b in boards if b.first.protocol == protocol.id and _link(b, protocol.id).same)
+    found = next((row.counted[0].run for board in own for row in board.rows if row.counted), None)
+    return [step.images for step in found.record.steps] if found else []
+
+
+def _steps(protocol: Protocol, counted: Sequence[Sequence[int]]) -> tuple[StepView, ...]:
+    return tuple(
+        StepView(
+            index,
+            tuple(ClassView(label, protocol.classes[label - 1], hexadecimal(label)) for label in labels),
+            tuple(str(images[index]) if index < len(images) else "" for images in counted),
+        )
+        for index, labels in enumerate(protocol.steps)
+    )
+
+
+def _write_samples(site: Site, scenario: Scenario) -> tuple[Sample, ...]:
+    """Write the first test images of a dataset that the project renders; none of any other dataset."""
+    name = scenario.family.dataset
+    if not rendered(name):
+        return ()
+    dataset, split = dataset_class(name)(None), scenario.protocols[0].splits.test
+    samples = []
+    for identity in dataset.ids(split)[:SAMPLES]:
+        stem, label = f"samples/{slug(identity, name, identity)}", dataset.label(identity)
+        names = [scenario.family.classes[k - 1] for k in sorted({*label.flat} - {0, 255})]
+        site.output.write(f"{stem}-image.png", image_png(dataset.image(identity)))
+        site.output.write(f"{stem}-label.png", label_png(label))
+        samples.append(Sample(f"{stem}-image.png", f"{stem}-label.png", f"{identity}: {', '.join(names)}"))
+    return tuple(samples)
+
+
+def _row(protocol: Protocol) -> dict[str, Any]:
+    return {
+        "protocol": protocol.id,
+        "version": protocol.version,
+        "digest": protocol.digest,
+        "model": protocol.model.name,
+        "dataset": protocol.dataset,
+        "scenario": protocol.scenario,
+        "setting": protocol.setting,
+        "steps": "+".join(str(len(step)) for step in protocol.steps),
+        "order": " ".join(map(str, protocol.order)),
+        "joint": protocol.joint,
+    }
