@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
 
+from benchmark.data.memory import BUDGET_BYTES
 from benchmark.data.scenario import Plan
 from benchmark.evaluate import ImageCounts, pack_images
 from benchmark.finding import Variant
@@ -33,6 +34,8 @@ class RunSpec:
     device: DeviceChoice = "auto"
     split: Split = "test"
     workers: int = 0
+    cache_bytes: int = BUDGET_BYTES
+    cache_dir: Path | None = None
     tensorboard: Path | None = None
     quiet: bool = False
 

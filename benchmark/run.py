@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from benchmark.base import BaseStore
 from benchmark.data.dataset import open_dataset
+from benchmark.data.disk import open_cache
 from benchmark.data.scenario import plan_steps
 from benchmark.errors import DataError, MethodError, ProtocolError
 from benchmark.evaluate import ImageCounts
@@ -44,7 +45,9 @@ def resolve(spec: RunSpec) -> Run:
     check_fits(variant, protocol)
     joint = load_protocol(protocol.joint, spec.model, spec.split) if protocol.joint else None
     runtime = start_runtime(spec.device, protocol.model, spec.seed)
-    plan = plan_steps(protocol, open_dataset(protocol.dataset, spec.data_root))
+    dataset = open_dataset(protocol.dataset, spec.data_root)
+    dataset.cache = open_cache(dataset, spec.cache_bytes, spec.cache_dir)
+    plan = plan_steps(protocol, dataset)
     decided = variant.method.resolved(step_view(protocol, plan, 0))
     return Run(spec, protocol, joint, variant, plan, runtime, decided)
 

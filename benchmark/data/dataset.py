@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from benchmark.data.memory import ArrayCache
+from benchmark.data.memory import ArrayCache, Cache
 from benchmark.errors import DataError, unknown_name
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Dataset(ABC):
 
     def __init__(self, root: Path | None) -> None:
         self.root = root
-        self.cache = ArrayCache()
+        self.cache: Cache = ArrayCache()
 
     @property
     def name(self) -> str:
@@ -70,6 +70,10 @@ class Dataset(ABC):
     @abstractmethod
     def stamp(self, identity: str) -> str:
         """Return what tells one state of a label map from another, without reading it."""
+
+    def image_stamp(self, identity: str) -> str | None:
+        """Return what tells one state of an image from another; None where it is no file."""
+        return None
 
     def split(self, *names: str) -> Split:
         """Return the named splits as one, in the order given.

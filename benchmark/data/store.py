@@ -1,8 +1,9 @@
-"""Images and label maps of a split as tensors, at the size a preset wants, from memory where they fit."""
+"""Images and label maps of a split as tensors, at the size a preset wants, from a cache where they fit."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from benchmark.data.dataset import Split
 from benchmark.data.decode import Size
+from benchmark.data.memory import Key
 from benchmark.data.transforms import Sample, resize_image, resize_label
 
 
@@ -40,8 +42,8 @@ class Store:
         """Return the label map at its own size, (H, W) uint8."""
         return torch.from_numpy(self._cached("label", index, None))
 
-    def _cached(self, kind: str, index: int, resize: int | None) -> NDArray[np.uint8]:
-        key = (kind, self.split.ids[index], resize)
+    def _cached(self, kind: Literal["image", "label"], index: int, resize: int | None) -> NDArray[np.uint8]:
+        key = Key(kind, self.split.ids[index], resize)
         make = self._make_image if kind == "image" else self._make_label
         return self.split.dataset.cache.get(key, lambda: make(index, resize))
 

@@ -45,6 +45,7 @@ class Toy(Dataset):
         self.pairs = splits
         self.reads: list[str] = []
         self.stamps: dict[str, str] = {}
+        self.image_stamps: dict[str, str] | None = None
 
     @property
     def location(self) -> str:
@@ -63,6 +64,9 @@ class Toy(Dataset):
 
     def stamp(self, identity: str) -> str:
         return self.stamps.get(identity, "")
+
+    def image_stamp(self, identity: str) -> str | None:
+        return None if self.image_stamps is None else self.image_stamps.get(identity, "")
 
     def _pair(self, identity: str) -> Pair:
         return next(pairs[identity] for pairs in self.pairs.values() if identity in pairs)

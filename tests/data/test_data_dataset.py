@@ -15,7 +15,7 @@ from PIL import Image
 from benchmark.data import dataset as datasets
 from benchmark.data.dataset import dataset_class, dataset_names, open_dataset
 from benchmark.data.decode import Size, file_stamp, read_rgb, size_of
-from benchmark.data.memory import ArrayCache
+from benchmark.data.memory import ArrayCache, Key
 from benchmark.errors import DataError
 
 
@@ -75,12 +75,12 @@ def test_an_image_in_two_joined_splits_is_refused() -> None:
 def test_the_cache_keeps_what_fits_and_nothing_else() -> None:
     made: list[str] = []
 
-    def get(cache: ArrayCache, key: str, size: int) -> None:
+    def get(cache: ArrayCache, name: str, size: int) -> None:
         def make() -> np.ndarray:
-            made.append(key)
+            made.append(name)
             return np.zeros(size, np.uint8)
 
-        assert cache.get(key, make).shape == (size,)
+        assert cache.get(Key("image", name), make).shape == (size,)
 
     cache = ArrayCache(budget_bytes=100)
     for key, size in (("a", 60), ("b", 50), ("c", 40), ("a", 60), ("b", 50), ("c", 40)):
@@ -91,15 +91,17 @@ def test_the_cache_keeps_what_fits_and_nothing_else() -> None:
 
 def test_a_shared_budget_splits_what_is_left() -> None:
     cache = ArrayCache(budget_bytes=100)
-    cache.get("a", lambda: np.zeros(40, np.uint8))
+    cache.get(Key("image", "a"), lambda: np.zeros(40, np.uint8))
     cache.share(3)
     assert cache.budget_bytes == 60
-    assert cache.get("b", lambda: np.zeros(21, np.uint8)).nbytes == 21 and cache.used_bytes == 40
+    assert (
+        cache.get(Key("image", "b"), lambda: np.zeros(21, np.uint8)).nbytes == 21 and cache.used_bytes == 40
+    )
 
 
 def test_a_dataset_sent_to_another_process_leaves_its_cache_behind() -> None:
     toy = Toy(1, True, {"a": {"1": Pair(np.zeros((2, 2, 3), np.uint8), np.ones((2, 2), np.uint8))}})
-    toy.cache.get("big", lambda: np.zeros(10**6, np.uint8))
+    toy.cache.get(Key("image", "big"), lambda: np.zeros(10**6, np.uint8))
     sent = pickle.dumps(toy)
     assert len(sent) < 10**4
     copy = pickle.loads(sent)

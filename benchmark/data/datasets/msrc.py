@@ -113,6 +113,10 @@ class Msrc(Dataset):
         """Return name, size and time of change of a label file."""
         return file_stamp(self._label_path(identity))
 
+    def image_stamp(self, identity: str) -> str:
+        """Return name, size and time of change of a photograph."""
+        return file_stamp(self._images[identity])
+
     def _label_path(self, identity: str) -> Path:
         return self._labels[f"{identity}_GT"]
 
