@@ -10,7 +10,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmark.contract import fingerprint
 from benchmark.costs import TrainCosts, costs_from_json, costs_to_json
@@ -91,7 +91,24 @@ def _images(plan: Plan) -> str:
 def _structure(model: SegModel, groups: list[ParamGroup]) -> list[object]:
     options = {id(p): (group.lr_factor, group.weight_decay) for group in groups for p in group.params}
     trained = [[name, *options.get(id(value), ())] for name, value in model.named_parameters()]
-    return [repr(model), trained]
+    return [repr(model), trained, [_settings(module) for module in model.modules()]]
+
+
+def _settings(module: nn.Module) -> dict[str, object]:
+    """Return the plain attributes of a module: some decide what it computes and are not in its text.
+
+    LoRA's scaling is one.
+    """
+    known = {name: value for name, value in sorted(vars(module).items()) if name != "training"}
+    return {name: value for name, value in known.items() if not name.startswith("_") and _is_plain(value)}
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _harness_digest() -> str:

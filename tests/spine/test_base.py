@@ -200,6 +200,10 @@ def swap_activation(parts: Parts) -> None:
     parts.model.encoder.body.act1 = nn.GELU()
 
 
+def rescale(parts: Parts) -> None:
+    parts.model.decoder.scaling = {"default": 2.0}
+
+
 def without_decay(parts: Parts) -> None:
     parts.groups = [ParamGroup(trainable(parts.model)[0].params, weight_decay=0.0)]
 
@@ -222,6 +226,7 @@ MEANT = {
     "frozen": freeze_bias,
     "structure without a parameter": drop_out,
     "activation": swap_activation,
+    "a number that the text does not show": rescale,
     "start": nudge,
     "weight decay": without_decay,
 }
