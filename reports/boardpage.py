@@ -8,6 +8,7 @@ from reports.boards import RANKING, Board
 from reports.columns import BY_KEY, text, unit
 from reports.exports import board_rows, class_rows, export, netscore_rows, run_rows
 from reports.figures import ACCURACY, COSTS, RATIO_OF, figures_of
+from reports.livedata import board_data, script
 from reports.pages import Picture, Site, root
 from reports.published import published_points
 from reports.publishedpage import beside
@@ -41,6 +42,7 @@ def write_board(site: Site, board: Board) -> Picture | None:
         worked=worked(board),
         printed=beside(board, site.papers.lines),
     )
+    site.output.write(f"{folder}/data.js", script("cssbench.board", board_data(board, site.styles)))
     site.page(
         "runs.html.j2", f"{folder}/runs.html", "boards", board=board, table=runs_table(board, root(path))
     )

@@ -55,8 +55,8 @@ def build(results: Path, out: Path, methods: dict[str, Path] | None = None) -> B
     listed = entries(documented.docs, boards, {run.record.method for run in runs})
     output = Output(out)
     site = Site(environment(), output, styles(boards), papers, listing.pages)
-    for asset in sorted(ASSETS.iterdir()):
-        output.write(f"assets/{asset.name}", asset.read_bytes())
+    for asset in sorted(path for path in ASSETS.rglob("*") if path.is_file()):
+        output.write(f"assets/{asset.relative_to(ASSETS).as_posix()}", asset.read_bytes())
     home = {m.run.slug: board for board in boards for row in board.rows for m in row.runs}
     drawn = {board.slug: write_board(site, board) for board in boards}
     for run in runs:

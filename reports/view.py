@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from benchmark.metrics import BOARDS
@@ -14,6 +14,8 @@ from reports.runs import slug
 from reports.tables import Cell
 
 RowKind = Literal["bound", "ranked", "failed"]
+DIRECT = 150
+"""Rows up to which every number of a row with one run leads to that run itself."""
 BARS = ("miou_all_percent", f"netscore_{RANKING}")
 
 
@@ -90,13 +92,26 @@ def row_id(row: Row, board: Board) -> str:
     """Return the anchor of a row, safe in an id and unlike any other of its page."""
     if row is board.joint:
         return "joint"
-    return slug(row.variant, row.method, row.variant, row.source_digest)
+    return slug(row.variant[:30], row.method, row.variant, row.source_digest)
 
 
 def board_table(board: Board, root: str) -> Table:
-    """Return a board's rows, joint training first, those without a finished run last."""
+    """Return a board's rows, joint training first, those without a finished run last, for its own page."""
     rows = [*([board.joint] if board.joint else []), *board.rows]
-    return table(board, rows, board.columns, root)
+    found = table(board, rows, board.columns, root)
+    return replace(found, rows=tuple(replace(row, href=_near(row, board, len(rows))) for row in found.rows))
+
+
+def _near(row: RowView, board: Board, rows: int) -> str:
+    """Return a row's link from its board's own folder.
+
+    On a long board always to the list of runs: the same long link at each of a row's numbers would make
+    the page too large.
+    """
+    folder = f"boards/{board.slug}/"
+    if rows > DIRECT or folder in row.href:
+        return f"runs.html#{row.anchor}"
+    return row.href
 
 
 def table(board: Board, rows: Sequence[Row], columns: Sequence[Column], root: str) -> Table:

@@ -1,62 +1,248 @@
-"""The pages in a real browser: the script runs from a file, and the policy stops any other script."""
+"""The board in a real browser: all a reader can do there, and nothing that a name could do to one."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import record_factory as factory
+from browser_site import Visit, chromium, visit
+from record_factory import SHAPES_4_2, make
 
+import reports.draw
 from reports import build
+from reports.boards import Board
+from reports.draw import Drawing
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")]
-
-
-def _dom(page: Path, profile: Path) -> str:
-    """Return the page as the browser has it once its scripts ran."""
-    flags = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-background-networking",
-    ]
-    command = [
-        str(BROWSER),
-        *flags,
-        f"--user-data-dir={profile}",
-        "--enable-logging=stderr",
-        "--dump-dom",
-        page.as_uri(),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    assert "CONSOLE" not in done.stderr or "Content Security Policy" in done.stderr, done.stderr
-    return done.stdout
+pytestmark = pytest.mark.browser
+METHODS = ("fine_tune", "mib", "sdr", "clora", "plop")
 
 
-def test_the_board_works_from_the_file_system_and_runs_no_other_script(tmp_path: Path) -> None:
-    for method in ("mib", "fine_tune"):
-        factory.write(
-            factory.make(method, variant=f"{method}:x=<script>document.title='owned'</script>"),
-            tmp_path / "r",
-        )
-    (board,) = build(tmp_path / "r", tmp_path / "site").boards
-    page = tmp_path / "site" / "boards" / board.slug / "index.html"
-    dom = _dom(page, tmp_path / "profile")
-    assert (
-        '<th scope="col" rowspan="2" class="rank" data-better="lower" data-sorted="" aria-sort="ascending">'
-        in dom
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def quick_figures() -> Iterator[None]:
+    blank = Drawing(b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 480 360"/>', b"")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reports.draw, "draw", lambda spec: blank)
+        yield
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory: pytest.TempPathFactory, quick_figures: None) -> tuple[Board, Path]:
+    """A board of five methods and two variants with two seeds, one failed row, and its joint bound."""
+    results, out = tmp_path_factory.mktemp("results"), tmp_path_factory.mktemp("site")
+    for seed in range(2):
+        for method in METHODS:
+            factory.write(make(method, seed=seed), results)
+        factory.write(make("clora", seed=seed, params={"on": "plop", "rank": 16}), results)
+        factory.write(make("fine_tune", SHAPES_4_2.joint_place(), seed), results)
+    factory.write(factory.failed("ewc", SHAPES_4_2, "diverged", "loss is not finite", 1), results)
+    (found,) = build(results, out).boards
+    return found, out / "boards" / found.slug / "index.html"
+
+
+@pytest.fixture
+def reader(browser: Any) -> Iterator[Visit]:
+    with visit(browser) as opened:
+        yield opened
+
+
+def _names(page: Any) -> list[str]:
+    return page.eval_on_selector_all(
+        "#board tbody tr th", "cells => cells.map(c => c.querySelector('a').textContent)"
     )
-    assert dom.count('<button type="button">') > 30
-    assert '<div class="controls" data-for="board">' in dom  # shown by the script: it was hidden
-    assert "hide-memory" in dom
-    assert "<title>owned" not in dom
+
+
+def _sort(page: Any, key: str) -> None:
+    page.click(f"#board th[data-key={key}] button")
+
+
+def test_a_column_sorts_both_ways_with_joint_on_top_and_failed_last(
+    board: tuple[Board, Path], reader: Visit
+) -> None:
+    page = reader.open(board[1])
+    by_rank = _names(page)
+    assert by_rank == ["joint training", *(row.variant for row in board[0].rows)]
+    _sort(page, "miou_old_percent")
+    finished = [row for row in board[0].rows if row.ok]
+    best = sorted(finished, key=lambda row: -(row.mean("miou_old_percent") or 0))
+    wanted = [row.variant for row in best]
+    assert wanted != by_rank[1:-1]
+    assert _names(page) == ["joint training", *wanted, "ewc"]
+    head = page.locator("#board th[data-key=miou_old_percent]")
+    assert head.get_attribute("aria-sort") == "descending"
+    assert "Sorted by mIoU old" in page.locator("[data-live=board]").text_content()
+    _sort(page, "miou_old_percent")
+    assert _names(page) == ["joint training", *reversed(wanted), "ewc"]
+    assert "board.sort=miou_old_percent%2Cascending" in page.url
+    again = reader.open(board[1], "#" + page.url.partition("#")[2])  # the address holds the choice
+    assert _names(again) == ["joint training", *reversed(wanted), "ewc"]
+
+
+def test_sorting_works_by_keyboard_alone(board: tuple[Board, Path], reader: Visit) -> None:
+    page = reader.open(board[1])
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.focus("#board th[data-key=name] button")
+    page.keyboard.press("Enter")
+    assert _names(page)[1:-1] == sorted(row.variant for row in board[0].rows if row.ok)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('th').dataset.key") == "seeds"
+
+
+def test_the_filter_takes_words_and_words_to_leave_out(board: tuple[Board, Path], reader: Visit) -> None:
+    page = reader.open(board[1])
+    page.fill("input[type=search]", "CLoRA")
+    assert sorted(_names(page)) == ["clora", "clora:on=plop,rank=16"]
+    assert page.locator("[data-live=board]").text_content() == "2 of 8 rows shown."
+    page.fill("input[type=search]", "clora -rank=16")
+    assert _names(page) == ["clora"]
+    page.fill("input[type=search]", "diverged")
+    assert _names(page) == ["ewc"]
+    page.fill("input[type=search]", "no such")
+    assert _names(page) == []
+    page.fill("input[type=search]", "")
+    assert len(_names(page)) == 8
+
+
+def test_columns_are_chosen_by_group_and_one_by_one(board: tuple[Board, Path], reader: Visit) -> None:
+    page = reader.open(board[1])
+    heads = page.locator("#board thead th[data-key]:visible")
+    cells = page.locator("#board tbody tr:first-child > :visible:is(td, th)")
+    assert heads.count() == cells.count() == 19
+    page.check("input[data-group=parameters]")
+    assert heads.count() == cells.count() == 22
+    page.click(".chooser summary")
+    page.uncheck("input[data-column=parameters_total]")
+    assert heads.count() == cells.count() == 21
+    over = page.locator("#board th[data-over=parameters]")
+    assert over.get_attribute("colspan") == "2"
+    assert page.evaluate("document.querySelector('input[data-group=parameters]').indeterminate")
+    hidden = page.url.partition("#")[2]
+    assert reader.open(board[1], f"#{hidden}").locator("#board thead th[data-key]:visible").count() == 21
+
+
+def test_the_plot_draws_what_is_chosen_and_says_it_in_words(board: tuple[Board, Path], reader: Visit) -> None:
+    page = reader.open(board[1])
+    points = "cssbench.plot.points().map(p => [p.row.name, p.x, p.y])"
+    for x, y, factor in (
+        ("parameters_trainable", "miou_all_percent", 1e6),
+        ("iteration_ratio", "forget_score_points", 1),
+    ):
+        page.select_option("[data-plot=x]", x)
+        page.select_option("[data-plot=y]", y)
+        wanted = {row.variant: (row.mean(x), row.mean(y)) for row in board[0].rows if row.ok}
+        drawn = {name: (px, py) for name, px, py in page.evaluate(points)}
+        assert drawn.keys() == wanted.keys()
+        for name, (px, py) in drawn.items():
+            assert px * factor == pytest.approx(wanted[name][0])
+            assert py == pytest.approx(wanted[name][1])
+    assert f"x={x}" in page.url
+    assert page.locator("[data-plot=body] tr").count() == 6
+    assert page.evaluate("cssbench.plot.chart.options.scales.x.type") == "linear"
+    page.check("[data-plot=log-x]")
+    assert page.evaluate("cssbench.plot.chart.options.scales.x.type") == "logarithmic"
+    assert page.is_disabled("[data-plot=log-y]")  # forget scores are below zero
+    assert page.is_disabled("[data-plot=x] option[value=iteration_joules]")  # no counter on this machine
+
+
+def test_the_plot_joins_what_works_on_top_and_knows_its_front(
+    board: tuple[Board, Path], reader: Visit
+) -> None:
+    page = reader.open(board[1])
+    joins = page.evaluate(
+        "cssbench.plot.points().filter(p => p.row.on !== null)"
+        ".map(p => [p.row.name, cssbench.live.rows[p.row.on].name])"
+    )
+    assert dict(joins) == {"clora": "mib", "clora:on=plop,rank=16": "plop", "sdr": "mib"}
+    front = page.evaluate(
+        "cssbench.plotLayers.front([{x:1,y:5},{x:2,y:4},{x:2,y:6},{x:2,y:6},{x:3,y:6}],"
+        "{x:'lower',y:'higher'})"
+    )
+    assert front == [{"x": 1, "y": 5}, {"x": 2, "y": 6}, {"x": 2, "y": 6}]
+
+
+def test_the_plot_is_walked_by_keyboard(board: tuple[Board, Path], reader: Visit) -> None:
+    page = reader.open(board[1])
+    page.focus("[data-plot=canvas]")
+    said = []
+    for key in ("Home", "ArrowRight", "End"):
+        page.keyboard.press(key)
+        said.append(page.locator("[data-plot=details]").text_content())
+    assert len(set(said)) == 3
+    assert all("mIoU all" in text and "2 seeds" in text for text in said)
+    assert any("On the Pareto front." in text for text in said)
+
+
+HOSTILE = (
+    "<script>document.title='owned'</script>",
+    "\"><img src=x onerror=document.title='owned'>",
+    "javascript:document.title='owned'",
+    "'});document.title='owned';//",
+    "\u202e\u2028</script><script>document.title='owned'</script>",
+)
+
+
+def test_hostile_names_are_inert(tmp_path: Path, quick_figures: None, browser: Any) -> None:
+    for index, text in enumerate(HOSTILE):
+        record = make(method=text, params={text: text}, seed=index)
+        factory.write_record(
+            replace(record, classes=(text, *factory.SHAPES[1:])), tmp_path / "r" / f"{index}.json"
+        )
+    boards = build(tmp_path / "r", tmp_path / "site").boards
+    with visit(browser) as reader:
+        for found in boards:
+            page = reader.open(tmp_path / "site" / "boards" / found.slug / "index.html")
+            page.focus("[data-plot=canvas]")
+            page.keyboard.press("End")
+            assert "owned" in page.locator("[data-plot=details]").text_content()
+            assert page.title() != "owned"
+            assert page.locator("img[src=x]").count() == 0
+            assert page.evaluate("document.querySelectorAll('script:not([src])').length") == 0
+        home = reader.open(tmp_path / "site" / "index.html")
+        assert home.title() != "owned"
+
+
+def test_it_is_the_policy_that_stops_an_injected_script(
+    board: tuple[Board, Path], browser: Any, tmp_path: Path
+) -> None:
+    text = board[1].read_text()
     attack = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
-    injected = page.read_text().replace("<h1>", f"{attack}<h1>")
-    page.write_text(injected)
-    assert "<title>owned" not in _dom(page, tmp_path / "profile")
-    page.write_text(injected.replace("Content-Security-Policy", "no-policy"))
-    assert "<title>owned" in _dom(page, tmp_path / "profile")  # so it was the policy that stopped it
+    injected = text.replace("<h1>", f"{attack}<h1>")
+    context = browser.new_context()
+    page = context.new_page()
+    for policy, title in (("Content-Security-Policy", False), ("no-policy", True)):
+        path = board[1].with_name("attacked.html")
+        path.write_text(injected.replace("Content-Security-Policy", policy))
+        page.goto(path.as_uri())
+        assert (page.title() == "owned") == title
+        path.unlink()
+    context.close()
+
+
+def test_a_long_board_is_laid_out_as_it_is_read(tmp_path: Path, quick_figures: None, browser: Any) -> None:
+    for index in range(130):
+        factory.write(make("mib", params={"weight": float(index)}), tmp_path / "r")
+    (found,) = build(tmp_path / "r", tmp_path / "site").boards
+    path = tmp_path / "site" / "boards" / found.slug / "index.html"
+    last = f"tr[id^='{'mib-weight-'}']"
+    with visit(browser) as reader:
+        page = reader.open(path)
+        assert page.locator(f"#board {last}").count() == 60
+        page.evaluate("document.querySelector('#board').closest('.scroll').scrollTo(0, 1e6)")
+        page.wait_for_function("document.querySelectorAll('#board tbody tr').length > 60")
+        page.fill("input[type=search]", "weight=129.0")
+        assert _names(page) == ["mib:weight=129.0"]
+        anchor = page.eval_on_selector("#board tbody tr", "row => row.id")
+        reader.open(path, f"#{anchor}")
+        assert page.locator(f"#{anchor}").is_visible()
+    with visit(browser, java_script_enabled=False) as reader:
+        assert reader.open(path).locator(f"#board {last}").count() == 130

@@ -3,6 +3,7 @@
 
 (() => {
   const PINNED = { bound: -1, failed: 1 }; // joint training stays on top, what did not finish at the end
+  const { state } = cssbench;
 
   function sortable(table) {
     const heads = [...table.tHead.querySelectorAll("th[data-better], th[data-text]")];
@@ -15,8 +16,16 @@
       button.append(...head.childNodes);
       head.append(button);
       head.setAttribute("aria-sort", "sorted" in head.dataset ? "ascending" : "none");
-      button.addEventListener("click", () => sort(table, body, head, heads, columns.get(head)));
+      button.addEventListener("click", () => sort(table, head, turned(head)));
     }
+    table.sorting = { heads, columns, rows: cssbench.rows(table) };
+    restore(table, heads);
+  }
+
+  function restore(table, heads) {
+    const [key, order] = table.id ? state.get(`${table.id}.sort`).split(",") : [];
+    const head = heads.find((each) => each.dataset.key === key);
+    if (head && ["ascending", "descending"].includes(order)) sort(table, head, order);
   }
 
   // The body's column under each heading, whatever its colspans and rowspans.
@@ -37,22 +46,34 @@
     return columns;
   }
 
-  function sort(table, body, head, heads, column) {
+  function turned(head) {
     const first = head.dataset.better === "higher" ? "descending" : "ascending";
     const other = first === "ascending" ? "descending" : "ascending";
-    const order = head.getAttribute("aria-sort") === first ? other : first;
+    return head.getAttribute("aria-sort") === first ? other : first;
+  }
+
+  function sort(table, head, order, quietly = false) {
+    const { heads, columns, rows } = table.sorting;
+    const column = columns.get(head);
     const sign = order === "ascending" ? 1 : -1;
     const text = "text" in head.dataset;
-    const rows = [...body.rows].map((row, index) => {
+    const entries = rows.all.map((row, index) => {
       const cell = row.cells[column];
       const value = text ? cell.textContent.trim().toLowerCase() : Number.parseFloat(cell.dataset.v);
       const missing = text ? value === "" : Number.isNaN(value);
       return { row, index, value, missing, pin: pinOf(row) };
     });
-    rows.sort((a, b) => a.pin - b.pin || a.missing - b.missing || (a.missing ? 0 : sign * compare(a.value, b.value)) || a.index - b.index);
-    body.append(...rows.map((entry) => entry.row));
+    entries.sort((a, b) => a.pin - b.pin || a.missing - b.missing || (a.missing ? 0 : sign * compare(a.value, b.value)) || a.index - b.index);
+    rows.order(entries.map((entry) => entry.row));
     for (const each of heads) each.setAttribute("aria-sort", each === head ? order : "none");
-    say(table, `Sorted by ${head.textContent.trim()}, ${order}.`);
+    if (table.id && head.dataset.key && !quietly) state.set(`${table.id}.sort`, `${head.dataset.key},${order}`, "rank,ascending");
+    if (!quietly) say(table, `Sorted by ${head.textContent.trim()}, ${order}.`);
+  }
+
+  // Sort anew by what it is sorted by: its numbers changed.
+  function resort(table) {
+    const head = table.sorting?.heads.find((each) => each.getAttribute("aria-sort") !== "none");
+    if (head) sort(table, head, head.getAttribute("aria-sort"), true);
   }
 
   function pinOf(row) {
@@ -69,28 +90,31 @@
     if (live) live.textContent = message;
   }
 
-  function controls(box) {
+  function filterable(box) {
     const table = document.getElementById(box.dataset.for);
     if (!table) return;
     box.hidden = false;
-    for (const choice of box.querySelectorAll("input[type=checkbox]")) {
-      const show = () => table.classList.toggle(`hide-${choice.value}`, !choice.checked);
-      choice.addEventListener("change", show);
-      show();
-    }
     const search = box.querySelector("input[type=search]");
-    search.addEventListener("input", () => filter(table, search.value.trim().toLowerCase()));
+    search.value = state.get(`${table.id}.filter`);
+    search.addEventListener("input", () => {
+      state.set(`${table.id}.filter`, search.value.trim());
+      filter(table, search.value);
+    });
+    if (search.value) filter(table, search.value);
   }
 
-  function filter(table, wanted) {
-    let shown = 0;
-    for (const row of table.tBodies[0].rows) {
-      row.hidden = !(row.dataset.name ?? "").includes(wanted);
-      shown += row.hidden ? 0 : 1;
-    }
-    say(table, `${shown} of ${table.tBodies[0].rows.length} rows shown.`);
+  // Every word must be in a row's name or status; a word after "-" must not.
+  function filter(table, text) {
+    const words = text.trim().toLowerCase().split(/\s+/).filter((word) => word && word !== "-");
+    const rows = cssbench.rows(table);
+    const passing = rows.filter((row) => {
+      const own = row.dataset.name ?? "";
+      return words.every((word) => (word.startsWith("-") ? !own.includes(word.slice(1)) : own.includes(word)));
+    });
+    say(table, `${passing} of ${rows.all.length} rows shown.`);
   }
 
+  cssbench.tables = { columnOf, resort, say };
   document.querySelectorAll("table.sortable").forEach(sortable);
-  document.querySelectorAll(".controls").forEach(controls);
+  document.querySelectorAll(".controls[data-for]").forEach(filterable);
 })();
