@@ -20,8 +20,9 @@ from benchmark.preset import Count, Fraction, ModelPreset, Positive
 Setting = Literal["sequential", "disjoint", "overlapped"]
 SETTINGS: tuple[Setting, ...] = ("sequential", "disjoint", "overlapped")
 IGNORE = 255
-# Names and prose say nothing about what is trained or scored: changing them leaves results comparable.
-_COSMETIC = ("id", "name", "scenario", "description", "joint", "joint_method")
+# Names, prose and what a copy of the data is held against say nothing about what is trained or scored:
+# changing them leaves results comparable.
+_COSMETIC = ("id", "name", "scenario", "description", "joint", "joint_method", "expected_images")
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class Protocol:
     ``joint`` names the protocol of the upper bound (None: this is it), which is run with
     ``joint_method`` alone. ``classes`` names the dataset's labels 1, 2, ...; label 0 is background where
     ``background`` is true and otherwise what is left unlabelled. ``steps`` holds labels in learning
-    order, background in none.
+    order, background in none. ``expected_images`` is the published number of training images of each step,
+    None where none is published.
     """
 
     id: str
@@ -80,6 +82,7 @@ class Protocol:
     augmentation: Augmentation
     evaluation: Evaluation
     model: ModelPreset
+    expected_images: tuple[int, ...] | None = None
 
     @cached_property
     def order(self) -> tuple[int, ...]:

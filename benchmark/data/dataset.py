@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -31,7 +31,8 @@ class Dataset(ABC):
     Labels are 0 for background (or what is not labelled), 1..C for the classes in the order of
     ``class_names``, 255 for pixels that are ignored. ``has_background`` tells whether label 0 is a class of
     its own or merely the absence of a label. An image's id is unique in the whole dataset.
-    ``splits`` names all splits. ``cache`` holds decoded arrays for the loaders. ``root`` is where the data
+    ``splits`` names all splits; ``published_images`` tells how many images each has in the published
+    release, where that is known. ``cache`` holds decoded arrays for the loaders. ``root`` is where the data
     lie, None for a dataset that makes its own.
     """
 
@@ -40,6 +41,7 @@ class Dataset(ABC):
     class_names: tuple[str, ...]
     has_background: bool
     splits: tuple[str, ...]
+    published_images: ClassVar[Mapping[str, int]] = {}
 
     def __init__(self, root: Path | None) -> None:
         self.root = root
@@ -78,11 +80,13 @@ class Dataset(ABC):
     def split(self, *names: str) -> Split:
         """Return the named splits as one, in the order given.
 
-        Raises DataError for a split there is not, and for an image that is in two of them.
+        Raises DataError for a split there is not, one without an image, and an image that is in two of them.
         """
         for name in names:
             if name not in self.splits:
                 raise DataError(unknown_name(f"split of dataset {self.name}", name, self.splits))
+            if not self.ids(name):
+                raise DataError(f"split {name} of {self.location} has no image; expected at least one")
         ids = tuple(identity for name in names for identity in self.ids(name))
         twice = first_duplicate(ids)
         if twice is not None:
@@ -144,6 +148,13 @@ def dataset_class(name: str) -> type[Dataset]:
 def open_dataset(name: str, root: Path | None) -> Dataset:
     """Open a dataset, whose data lie in or below ``root`` (None for one that makes its own).
 
-    Raises DataError, one sentence, for an unknown name and for data that are missing or incomplete.
+    ``kind:place`` is the dataset ``kind`` whose data lie in the folder ``place`` of ``root``. Raises
+    DataError, one sentence, for an unknown name and for data that are missing or incomplete.
     """
-    return dataset_class(name)(root)
+    kind, colon, place = name.partition(":")
+    found = dataset_class(kind)
+    if not colon:
+        return found(root)
+    if place in ("", "..") or Path(place).name != place:
+        raise DataError(f"dataset {name!r} names {place!r}; expected the name of a folder in the data's root")
+    return found(None if root is None else root / place)

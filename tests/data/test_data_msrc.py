@@ -230,7 +230,7 @@ def test_a_good_copy_is_not_refused(folder: Path) -> None:
 
 def test_no_folder_and_a_wrong_one_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"^dataset msrc needs the folder of its data; got none, expected --data-root$"
+        DataError, match=r"^MSRC-v2 needs the folder of its data; got none, expected --data-root$"
     ):
         open_dataset("msrc", None)
     with pytest.raises(DataError) as caught:

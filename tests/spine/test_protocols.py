@@ -13,7 +13,14 @@ from benchmark.preset import ModelPreset
 from benchmark.protocol import Augmentation, Evaluation, Protocol, Splits
 from benchmark.protocols import load_preset, load_protocol, preset_files, protocol_ids
 
-COSMETIC = {"id": "x", "description": "x", "scenario": "x", "joint": "x", "joint_method": "x"}
+COSMETIC = {
+    "id": "x",
+    "description": "x",
+    "scenario": "x",
+    "joint": "x",
+    "joint_method": "x",
+    "expected_images": (1, 2, 3),
+}
 MEANT = {
     "version": 2,
     "dataset": "other",

@@ -6,16 +6,17 @@ those of TextonBoost (Shotton et al. 2006), which name .bmp files: images are ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data.dataset import IGNORE, Dataset, first_duplicate
-from benchmark.data.decode import IMAGE_SUFFIXES, file_stamp, read_rgb, size_of
+from benchmark.data.dataset import IGNORE
+from benchmark.data.decode import IMAGE_SUFFIXES, read_rgb
+from benchmark.data.files import find_folder, image_files, read_list
+from benchmark.data.paired import PairedDataset, Places
 from benchmark.errors import DataError
 
 
@@ -65,7 +66,7 @@ IGNORED = {  # horse and mountain: too few images, left out by all papers
 _UNKNOWN = 254
 
 
-class Msrc(Dataset):
+class Msrc(PairedDataset):
     """MSRC-v2 in a folder with ``Images``, ``GroundTruth`` and the three split lists.
 
     ``root`` is that folder or the one that holds it under its release's name. void, horse and mountain are
@@ -76,101 +77,23 @@ class Msrc(Dataset):
     class_names = tuple(CLASSES)
     has_background = False
     splits = tuple(LISTS)
+    published_images: ClassVar = {"train": 276, "validation": 59, "test": 256}
 
     def __init__(self, root: Path | None) -> None:
         super().__init__(root)
-        self._folder = _find_folder(root)
-        self._images = _by_stem(self._folder / "Images")
-        self._labels = _by_stem(self._folder / "GroundTruth")
-        self._ids = {split: self._read_list(name) for split, name in LISTS.items()}
+        self.folder = find_folder("MSRC-v2", root, parts=("Images", "GroundTruth"), below=(FOLDER,))
+        places = Places(
+            self.folder / "Images", self.folder / "GroundTruth", f"{{}}_GT{'/'.join(IMAGE_SUFFIXES)}"
+        )
+        self.images = image_files(places.images)
+        self.labels = image_files(places.labels, ending="_GT")
+        self.lists = {split: read_list(self.folder / name) for split, name in LISTS.items()}
+        for split, ids in self.lists.items():
+            self._check(ids, self.folder / LISTS[split], places)
 
-    @property
-    def location(self) -> str:
-        """The dataset's own folder."""
-        return str(self._folder)
-
-    def ids(self, split: str) -> tuple[str, ...]:
-        """Return the stems of a split's images, in its list's order."""
-        return self._ids[split]
-
-    def image(self, identity: str) -> NDArray[np.uint8]:
-        """Return a photograph, (H, W, 3) uint8 RGB."""
-        return read_rgb(self._images[identity])
-
-    def label(self, identity: str) -> NDArray[np.uint8]:
-        """Return a label map, (H, W) uint8. Raises DataError for an unknown colour or a wrong size."""
-        path = self._label_path(identity)
-        label = _decode(read_rgb(path), path)
-        expected = size_of(self._images[identity])
-        if label.shape != expected:
-            raise DataError(
-                f"label map {path} has {label.shape[1]} x {label.shape[0]} pixels; expected "
-                f"{expected.width} x {expected.height}, as {self._images[identity]} has"
-            )
-        return label
-
-    def stamp(self, identity: str) -> str:
-        """Return name, size and time of change of a label file."""
-        return file_stamp(self._label_path(identity))
-
-    def image_stamp(self, identity: str) -> str:
-        """Return name, size and time of change of a photograph."""
-        return file_stamp(self._images[identity])
-
-    def _label_path(self, identity: str) -> Path:
-        return self._labels[f"{identity}_GT"]
-
-    def _read_list(self, name: str) -> tuple[str, ...]:
-        path = self._folder / name
-        try:
-            lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-        except FileNotFoundError as error:
-            raise DataError(f"split list {path} is missing; expected one image name a line") from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"split list {path} cannot be read: {error}") from error
-        ids = tuple(Path(line).stem for line in lines if line)
-        self._check_list(path, ids)
-        return ids
-
-    def _check_list(self, path: Path, ids: tuple[str, ...]) -> None:
-        if not ids:
-            raise DataError(f"split list {path} is empty; expected one image name a line")
-        twice = first_duplicate(ids)
-        if twice is not None:
-            raise DataError(f"split list {path} names image {twice!r} more than once; expected it once")
-        for identity in ids:
-            if identity not in self._images:
-                raise DataError(
-                    f"split list {path} names image {identity!r}, which is not in {self._folder / 'Images'}"
-                )
-            if f"{identity}_GT" not in self._labels:
-                raise DataError(
-                    f"image {self._images[identity]} has no label map; expected {identity}_GT"
-                    f"{'/'.join(IMAGE_SUFFIXES)} in {self._folder / 'GroundTruth'}"
-                )
-
-
-def _find_folder(root: Path | None) -> Path:
-    if root is None:
-        raise DataError("dataset msrc needs the folder of its data; got none, expected --data-root")
-    for folder in (root, root / FOLDER):
-        if (folder / "Images").is_dir() and (folder / "GroundTruth").is_dir():
-            return folder
-    raise DataError(f"no MSRC-v2 at {root}; expected Images and GroundTruth in it or in {root / FOLDER}")
-
-
-def _by_stem(folder: Path) -> Mapping[str, Path]:
-    """Return the image files of a folder by their names without ending."""
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
-            continue
-        if path.stem in found:
-            raise DataError(
-                f"{folder} has both {found[path.stem].name} and {path.name}; expected one of them"
-            )
-        found[path.stem] = path
-    return found
+    def decode(self, path: Path) -> NDArray[np.uint8]:
+        """Return the labels that a map's colours stand for. Raises DataError for an unknown colour."""
+        return _decode(read_rgb(path), path)
 
 
 def _decode(colours: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
