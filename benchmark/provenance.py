@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+import tarfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,3 +32,26 @@ def _git(root: Path, *words: str) -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
+
+
+class History:
+    """What this checkout knows of commits. ``complete`` is False without git and in a shallow clone."""
+
+    def __init__(self) -> None:
+        self._root = Path(__file__).resolve().parent.parent
+        held = _git(self._root, "ls-files", "--error-unmatch", "benchmark/provenance.py") is not None
+        self.complete = held and _git(self._root, "rev-parse", "--is-shallow-repository") == "false"
+
+    def has(self, commit: str) -> bool:
+        """Tell whether HEAD comes from ``commit``, given in full."""
+        known = re.fullmatch(r"[0-9a-f]{40}", commit) is not None
+        return known and _git(self._root, "merge-base", "--is-ancestor", commit, "HEAD") is not None
+
+    def unpack(self, commit: str, folder: str, into: Path) -> Path:
+        """Write ``folder`` as it was at a commit that :meth:`has` knows, and return it, below ``into``."""
+        archive = into / "archive.tar"
+        _git(self._root, "archive", f"--output={archive}", commit, "--", folder)
+        if archive.is_file():
+            with tarfile.open(archive) as tar:
+                tar.extractall(into, filter="data")
+        return into / folder

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmark import provenance
-from benchmark.provenance import Source, source_of_harness
+from benchmark.provenance import History, Source, source_of_harness
 
 
 def git(root: Path, *words: str) -> str:
@@ -72,3 +72,38 @@ def test_a_state_that_cannot_be_told_is_unknown_not_clean(checkout, monkeypatch)
         provenance, "_git", lambda root, *words: None if "status" in words else ask(root, *words)
     )
     assert source_of_harness() == Source(git(checkout, "rev-parse", "HEAD"), None)
+
+
+def test_history_knows_what_head_comes_from_and_nothing_else(checkout, tmp_path):
+    first = git(checkout, "rev-parse", "HEAD")
+    git(checkout, "checkout", "-q", "-b", "aside")
+    (checkout / "methods" / "file.py").write_text("aside")
+    git(checkout, "commit", "-q", "-a", "-m", "aside", "--no-verify")
+    aside = git(checkout, "rev-parse", "HEAD")
+    git(checkout, "checkout", "-q", "-")
+    history = History()
+    assert history.complete
+    assert history.has(first) and not history.has(aside)
+    assert not any(history.has(name) for name in ("HEAD", first[:12], "0" * 40, "", "--all", f"{first}\n"))
+
+
+def test_history_unpacks_a_folder_as_it_was(checkout, tmp_path):
+    first = git(checkout, "rev-parse", "HEAD")
+    (checkout / "methods" / "file.py").write_text("later")
+    git(checkout, "commit", "-q", "-a", "-m", "later", "--no-verify")
+    into = tmp_path / "into"
+    into.mkdir()
+    assert (History().unpack(first, "methods", into) / "file.py").read_text() == ""
+
+
+def test_a_shallow_clone_and_no_checkout_have_no_complete_history(checkout, tmp_path, monkeypatch):
+    for text in ("a", "b"):
+        (checkout / "methods" / "file.py").write_text(text)
+        git(checkout, "commit", "-q", "-a", "-m", text, "--no-verify")
+    subprocess.run(
+        ["git", "clone", "-q", "--depth", "1", f"file://{checkout}", str(tmp_path / "clone")], check=True
+    )
+    for place, complete in (("checkout", True), ("clone", False), ("nowhere", False)):
+        file = tmp_path / place / "benchmark" / "provenance.py"
+        monkeypatch.setattr(provenance, "__file__", str(file))
+        assert History().complete is complete

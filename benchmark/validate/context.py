@@ -1,0 +1,201 @@
+"""What a rule may ask beside the record itself: protocols, data, other records, sources, the time."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.data.dataset import open_dataset
+from benchmark.data.index import pixel_counts
+from benchmark.data.scenario import plan_steps
+from benchmark.errors import DataError, MethodError, RecordError
+from benchmark.finding import method_files, methods_folders
+from benchmark.protocol import Protocol
+from benchmark.protocols import JOINT, load_protocol, preset_files, protocol_ids
+from benchmark.provenance import History
+from benchmark.record import Record
+from benchmark.validate.adapters import digest_of
+from benchmark.validate.reading import Subject
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What a board's test set is, and how many images each step trains on. ``source`` says who says so.
+
+    ``pixels`` (images, rows): labels of each test image; row 0 is the background, then learning order.
+    """
+
+    source: str
+    names: tuple[str, ...]
+    pixels: NDArray[np.int64]
+    trained: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Context:
+    """``references``: records that are believed; ``adapters``: those submitted, by method; ``own``: protocols
+    beside those that ship with the project."""
+
+    subjects: tuple[Subject, ...]
+    references: tuple[Subject, ...] = ()
+    adapters: Mapping[str, Path] = field(default_factory=dict)
+    own: tuple[Protocol, ...] = ()
+    data_root: Path | None = None
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @cached_property
+    def history(self) -> History:
+        """The commits of this checkout."""
+        return History()
+
+    @cached_property
+    def _protocols(self) -> dict[tuple[str, str, str], Protocol]:
+        return {(protocol.id, protocol.model.name, protocol.split): protocol for protocol in self.own}
+
+    @cached_property
+    def _shipped(self) -> tuple[frozenset[str], frozenset[str]]:
+        return frozenset(protocol_ids()), frozenset(preset_files())
+
+    def protocol(self, record: Record) -> Protocol | None:
+        """Return the protocol that a record names; None where there is none here."""
+        key = (record.protocol, record.model, record.split)
+        ids, models = self._shipped
+        # Only names that are listed: a record must not make a path of its own be opened.
+        if key not in self._protocols and record.protocol in ids and record.model in models:
+            self._protocols[key] = load_protocol(record.protocol, record.model, record.split)
+        return self._protocols.get(key)
+
+    def joint(self, protocol: Protocol) -> Protocol | None:
+        """Return the joint bound of a protocol; None where it has none or there is none here."""
+        if protocol.joint is None:
+            return None
+        joint = f"{protocol.id.removesuffix(f'-{protocol.scenario}-{protocol.setting}')}-{JOINT}"
+        key = (joint, protocol.model.name, protocol.split)
+        if (
+            key not in self._protocols
+            and joint in self._shipped[0]
+            and protocol.model.name in self._shipped[1]
+        ):
+            self._protocols[key] = load_protocol(joint, protocol.model.name, protocol.split)
+        return self._protocols.get(key)
+
+    @cached_property
+    def _boards(self) -> dict[str, list[Subject]]:
+        boards: dict[str, list[Subject]] = {}
+        for subject in chain(self.references, self.subjects):
+            boards.setdefault(subject.record.protocol_digest, []).append(subject)
+        return boards
+
+    def others(self, subject: Subject) -> Sequence[Subject]:
+        """Return the other records of the same board, those believed first."""
+        return [s for s in self._boards.get(subject.record.protocol_digest, []) if s is not subject]
+
+    def of_board(self, digest: str | None) -> Sequence[Subject]:
+        """Return the records of the board with this digest."""
+        return self._boards.get(digest or "", [])
+
+    def peers(self, subject: Subject) -> Sequence[Subject]:
+        """Return finished runs of the same board on the same hardware: those believed, if there are any."""
+        hardware = subject.record.environment.hardware
+        found = [
+            s
+            for s in self.others(subject)
+            if s.record.status == "ok" and s.record.environment.hardware == hardware
+        ]
+        return [s for s in found if id(s) in self._believed] or found
+
+    @cached_property
+    def _believed(self) -> frozenset[int]:
+        return frozenset(map(id, self.references))
+
+    @cached_property
+    def _truths(self) -> dict[str, Truth | None]:
+        return {}
+
+    def truth(self, subject: Subject) -> Truth | None:
+        """Return what the data say of a record's board, else what another record says; None: neither.
+
+        None too where the record is of another form than its board: other rules say so.
+        """
+        key = subject.record.protocol_digest
+        if key not in self._truths:
+            self._truths[key] = self._from_data(subject.record) or self._from_records(key)
+        truth = self._truths[key]
+        if truth is None or (truth.source == str(subject.path) and not self.others(subject)):
+            return None
+        shape = (len(subject.record.classes) + 1, len(subject.record.step_sizes))
+        return truth if (truth.pixels.shape[1], len(truth.trained)) == shape else None
+
+    def _from_data(self, record: Record) -> Truth | None:
+        protocol = self.protocol(record)
+        if protocol is None or protocol.digest != record.protocol_digest:
+            return None
+        if protocol.evaluation.crop != "whole":
+            return None  # what of a label map is scored is decided by the loader
+        try:
+            plan = plan_steps(protocol, open_dataset(protocol.dataset, self.data_root))
+            labels = pixel_counts(plan.test).astype(np.int64)
+        except DataError:
+            return None
+        rows = labels[:, [0, *protocol.order]]
+        rows[:, 0] *= protocol.background
+        return Truth("the data", plan.test.ids, rows, tuple(len(step.images) for step in plan.steps))
+
+    def _from_records(self, digest: str) -> Truth | None:
+        for other in self._boards.get(digest, []):
+            record = other.record
+            if record.status != "ok":
+                continue
+            try:
+                images = other.images()
+                pixels = images.steps[0].by_label(len(images.names), len(record.classes) + 1)
+            except (RecordError, IndexError):
+                continue
+            return Truth(str(other.path), images.names, pixels, tuple(step.images for step in record.steps))
+        return None
+
+    def source_here(self, record: Record) -> str:
+        """Return the digest of the adapter that was submitted, else of the one that ships with the project.
+
+        Raises MethodError where there is none.
+        """
+        folders = [*dict.fromkeys(path.parent for path in self.adapters.values()), *methods_folders()]
+        return digest_of(record.method, record.params, {**method_files(), **self.adapters}, folders)
+
+    def source_at(self, record: Record, commit: str) -> str | None:
+        """Return the digest the method's source had at a commit of this checkout; None if it had none."""
+        key = (record.method, str(sorted(record.params.items(), key=str)), commit)
+        if key not in self._earlier:
+            with tempfile.TemporaryDirectory() as folder:
+                methods = self.history.unpack(commit, "methods", Path(folder))
+                self._earlier[key] = _digest_in(methods, record)
+        return self._earlier[key]
+
+    @cached_property
+    def _earlier(self) -> dict[tuple[str, str, str], str | None]:
+        return {}
+
+
+def _digest_in(methods: Path, record: Record) -> str | None:
+    files = {file.stem: file for file in sorted(methods.glob("*.py"))}
+    try:
+        return digest_of(record.method, record.params, files, [methods])
+    except MethodError:
+        return None
+
+
+def own_protocols(protocols: Sequence[str], model: str | None) -> Iterator[Protocol]:
+    """Yield a user's own protocols and their joint bounds."""
+    for name in protocols:
+        protocol = load_protocol(name, model)
+        yield protocol
+        if protocol.joint is not None:
+            yield load_protocol(protocol.joint, model)

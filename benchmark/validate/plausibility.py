@@ -1,0 +1,130 @@
+"""Rules on what can be: times, memory and scores beside those of other runs of the same board."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from benchmark.metrics import score
+from benchmark.record import Record, StepRecord
+from benchmark.validate.context import Context
+from benchmark.validate.findings import Fault, note
+from benchmark.validate.reading import Subject
+
+FASTEST = {"cpu": 5e13, "cuda": 1e16}
+"""FLOPs a second that no single machine reaches in training or inference."""
+SPEED = 20.0
+"""How much faster than every other run on the same hardware an operation may be, or slower than every one."""
+RATIO = 30.0
+"""How many times as long, or as much memory, an iteration may take beside the reference's, and how few."""
+WATTS = 5_000.0
+POINTS = 10.0
+"""Percentage points of mIoU above the joint bound from which a reader is told."""
+
+
+def speed(subject: Subject, context: Context) -> Iterator[Fault]:
+    """Operations and seconds give a speed that a machine can have, and that others on it had."""
+    record = subject.record
+    limit = FASTEST[record.environment.device]
+    peers = [peer.record for peer in context.peers(subject)]
+    for step in record.steps:
+        for what, rate in (("training", _train_rate), ("inference", _inference_rate)):
+            found = rate(step, record)
+            if found is None:
+                continue
+            if found > limit:
+                yield Fault(
+                    f"step {step.index}: {what} ran at {found:.2g} FLOPs a second; expected up to {limit:.0e}"
+                )
+                continue
+            yield from _beside(f"step {step.index}: {what}", found, _rates(peers, step.index, rate))
+        watts = (step.energy_joules or 0.0) / step.seconds.train if step.seconds.train else 0.0
+        if watts > WATTS or (step.gpu_utilisation_percent or 0.0) > 100.0:
+            used = step.gpu_utilisation_percent
+            yield Fault(
+                f"step {step.index} drew {watts:.0f} W at {used} % utilisation; expected up to {WATTS:.0f} W"
+            )
+
+
+def _beside(what: str, found: float, others: Sequence[float]) -> Iterator[Fault]:
+    if not others:
+        return
+    if found > SPEED * max(others) or found < min(others) / SPEED:
+        yield Fault(
+            f"{what} ran at {found:.2g} FLOPs a second; other runs on this hardware at {min(others):.2g} to "
+            f"{max(others):.2g}"
+        )
+
+
+def _train_rate(step: StepRecord, record: Record) -> float | None:
+    """Return FLOPs a second of the timed iterations."""
+    flops, spent = step.compute.train_flops, step.seconds
+    return flops * spent.timed_iterations / spent.train if flops and spent.train else None
+
+
+def _inference_rate(step: StepRecord, record: Record) -> float | None:
+    macs, latency = step.compute.inference_macs, step.latency_seconds
+    return 2 * macs / latency if macs and latency else None
+
+
+def _rates(
+    peers: Sequence[Record], index: int, rate: Callable[[StepRecord, Record], float | None]
+) -> list[float]:
+    found = (rate(peer.steps[index], peer) for peer in peers if index < len(peer.steps))
+    return [value for value in found if value is not None]
+
+
+def beside_reference(subject: Subject, context: Context) -> Iterator[Fault]:
+    """Seconds and bytes of an iteration are within reach of the reference method's on the same hardware."""
+    record, known = subject.record, context.protocol(subject.record)
+    if known is None or record.variant == known.joint_method:
+        return
+    peers = [peer.record for peer in context.peers(subject) if peer.record.variant == known.joint_method]
+    if not peers:
+        hardware = record.environment.hardware
+        yield note(f"times and memory are not compared: no run of {known.joint_method} on {hardware} is here")
+        return
+    for step in record.steps:
+        for what, measure in (("seconds", _iteration_seconds), ("peak bytes", _train_bytes)):
+            found = measure(step, record)
+            others = _rates(peers, step.index, measure)
+            if found is None or not others:
+                continue
+            typical = sorted(others)[len(others) // 2]
+            if not typical / RATIO <= found <= typical * RATIO:
+                yield Fault(
+                    f"step {step.index}: an iteration takes {found:.3g} {what}, {known.joint_method}'s "
+                    f"{typical:.3g}; expected within a factor of {RATIO:.0f}"
+                )
+
+
+def _iteration_seconds(step: StepRecord, record: Record) -> float | None:
+    timed = step.seconds.timed_iterations
+    return step.seconds.train / timed if timed else None
+
+
+def _train_bytes(step: StepRecord, record: Record) -> float | None:
+    peak = step.peak_bytes.get("train")
+    if peak is None:
+        return None
+    return peak.cuda_allocated if record.environment.device == "cuda" else peak.live_tensors
+
+
+def bound(subject: Subject, context: Context) -> Iterator[Fault]:
+    """A run far above the joint bound is worth a look."""
+    mine = _final(subject.record)
+    bounds = [
+        value
+        for other in context.of_board(subject.record.joint_digest)
+        if (value := _final(other.record)) is not None
+    ]
+    if mine is not None and bounds and mine > max(bounds) + POINTS:
+        yield note(f"its final mIoU is {mine:.1f} %, that of the joint bound {max(bounds):.1f} %")
+
+
+def _final(record: Record) -> float | None:
+    """Return the final mIoU over all classes, in percent."""
+    if record.status != "ok":
+        return None
+    rows = [range(step.classes[0], step.classes[-1] + 1) for step in record.steps]
+    value = score([step.confusion for step in record.steps], rows, record.background).final.all
+    return None if value is None else 100 * value
