@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from typing import Literal
 
 import numpy as np
-from matplotlib import patheffects
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from reports.labels import place_labels
+from reports.labels import GROUND, place_labels
 from reports.specs import CoursePanel, Courses, Heat, Point, Scatter
 
+Place = Literal["outside right upper", "outside lower center"]
 INK, MUTED, GRID, PAPER = "#1b2733", "#5b6770", "#d9dee2", "#ffffff"
 LABELLED = 14
 """Points named in a plot: all up to this many, then those on the front alone."""
+NOTE = "note"
 DECADES_FOR_LOG = 0.6
 COLOUR_MAP = "viridis"
 """Safe for colour-blind readers; monotone in lightness, so it survives grey paper."""
@@ -42,7 +47,19 @@ def draw_scatter(axes: Axes, spec: Scatter) -> None:
 
 def name_points(axes: Axes, spec: Scatter) -> None:
     """Write names beside the points of a drawn scatter plot, once the figure's layout is settled."""
-    place_labels(axes, [(p.x, p.y) for p in spec.points], [(p.x, p.y, p.label) for p in _named(spec)[:40]])
+    notes = [text for text in axes.texts if isinstance(text, Annotation) and text.get_gid() == NOTE]
+    named = [(p.x, p.y, p.label) for p in _named(spec)[:40]]
+    place_labels(axes, [(p.x, p.y) for p in spec.points], named, notes, _lines(axes, spec))
+
+
+def _lines(axes: Axes, spec: Scatter) -> Iterator[tuple[float, float, float]]:
+    """Yield the level lines of a drawn scatter plot: joint training's and the steps of the front."""
+    left, right = axes.get_xlim()
+    if spec.bound is not None:
+        yield left, right, spec.bound
+    ordered = sorted(point[2:4] for point in spec.points if point.front)
+    for (x, y), after in zip_longest(ordered, ordered[1:]):
+        yield x, after[0] if after else right, y
 
 
 def _named(spec: Scatter) -> Sequence[Point]:
@@ -59,9 +76,8 @@ def _crowd(axes: Axes, points: Sequence[Point]) -> None:
 
 def _limits(axes: Axes, spec: Scatter) -> None:
     xs = [point.x for point in spec.points]
-    ys = [point.y + (point.y_spread or 0) for point in spec.points] + [spec.bound or 0]
     low, high = min(xs), max(xs)
-    axes.set_ylim(0, max(1.0, max(ys) * 1.12))
+    axes.set_ylim(*_heights(spec))
     if low > 0 and (spec.contours or math.log10(high / low) > DECADES_FOR_LOG):
         axes.set_xscale("log")
         pad = max(0.12 * math.log10(high / low), 0.3)
@@ -76,6 +92,14 @@ def _limits(axes: Axes, spec: Scatter) -> None:
         axes.set_xlim(low - pad, high + 2 * pad)
     axes.grid(color=GRID, linewidth=0.6, zorder=0)
     axes.set_axisbelow(True)
+
+
+def _heights(spec: Scatter) -> tuple[float, float]:
+    """Return the range of y: from 0, which is always in it, with room for names on the other side."""
+    spreads = [(point.y, point.y_spread or 0) for point in spec.points]
+    top = max([y + spread for y, spread in spreads] + [spec.bound or 0, 0])
+    bottom = min([y - spread for y, spread in spreads if y < 0] + [0])
+    return 1.12 * bottom, max(1.0 if bottom == 0 else 0.12 * -bottom, 1.12 * top)
 
 
 def _contours(axes: Axes) -> None:
@@ -97,16 +121,23 @@ def _contours(axes: Axes) -> None:
 def _contour_label(axes: Axes, text: str, x: float, y: float, at_top: bool) -> None:
     offset, align = ((0, 3), ("center", "bottom")) if at_top else ((3, 0), ("left", "center"))
     label = axes.annotate(
-        text, (x, y), offset, textcoords="offset points", ha=align[0], va=align[1], fontsize=7, color=MUTED
+        text,
+        (x, y),
+        offset,
+        textcoords="offset points",
+        ha=align[0],
+        va=align[1],
+        fontsize="small",
+        color=MUTED,
     )
     label.set_annotation_clip(False)
 
 
 def _note(axes: Axes, text: str, y: float) -> None:
-    note = axes.annotate(
-        text, (0, y), (4, 3), xycoords=("axes fraction", "data"), textcoords="offset points", fontsize=7.5
-    )
-    note.set_path_effects([patheffects.withStroke(linewidth=2.5, foreground=PAPER)])
+    axes.annotate(
+        text, (0, y), (4, 3), xycoords=("axes fraction", "data"), textcoords="offset points",
+        fontsize="small", gid=NOTE, bbox=GROUND,
+    )  # fmt: skip
 
 
 def _front(axes: Axes, points: Sequence[Point]) -> None:
@@ -131,19 +162,26 @@ def _point(axes: Axes, point: Point) -> None:
             point.x, point.y, yerr=point.y_spread, xerr=point.x_spread, color=colour, linewidth=1, zorder=3
         )
     axes.plot(
-        [point.x], [point.y], point.style.marker, color=colour, markersize=7.5, markeredgecolor=PAPER,
-        markeredgewidth=0.8, zorder=4,
+        [point.x], [point.y], point.style.marker, color=colour, markeredgecolor=PAPER, markeredgewidth=0.8,
+        zorder=4, label=point.label,
     )  # fmt: skip
 
 
-def draw_courses(figure: Figure, spec: Courses) -> None:
-    """Draw mIoU over the steps, a panel each for all, old and new classes, with one legend."""
-    grid = figure.subplots(1, len(spec.panels), sharey=True, squeeze=False)
+def draw_courses(figure: Figure, spec: Courses, rows: int = 1) -> None:
+    """Draw mIoU over the steps, a panel each for all, old and new classes, in one row or in ``rows``."""
+    grid = figure.subplots(rows, len(spec.panels) // rows, sharey=True, squeeze=False)
     for axes, panel in zip(grid.flat, spec.panels, strict=True):
         _panel(axes, panel, spec.ticks)
-    handles, labels = grid.flat[0].get_legend_handles_labels()
+
+
+def legend(figure: Figure, place: Place = "outside right upper", columns: int = 1) -> None:
+    """Name all that the first panel of a figure draws, outside of the panels."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
     if handles:
-        figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
+        figure.legend(
+            handles, labels, loc=place, ncols=columns, frameon=False, fontsize="small",
+            columnspacing=1.2, handletextpad=0.5,
+        )  # fmt: skip
 
 
 def _panel(axes: Axes, panel: CoursePanel, ticks: Sequence[str]) -> None:
@@ -187,14 +225,19 @@ def _papers(axes: Axes, panel: CoursePanel, place: int) -> None:
                   markerfacecolor=PAPER, markeredgewidth=1.1)  # fmt: skip
 
 
-def draw_heat(figure: Figure, spec: Heat, rows: int, columns: int) -> None:
-    """Draw IoU by class and step, a panel a row of the board, on one scale from 0 to 100 %."""
+def draw_heat(figure: Figure, spec: Heat, rows: int, columns: int, turned: bool = False) -> None:
+    """Draw IoU by class and step, a panel a row of the board, on one scale from 0 to 100 %.
+
+    ``turned``: names of rows stand upright, for narrow panels.
+    """
     grid = figure.subplots(rows, columns, squeeze=False)
     for index, axes in enumerate(grid.flat):
         if index >= len(spec.panels):
             axes.set_visible(False)
             continue
         image = _heat_panel(axes, spec, index, first=index % columns == 0)
+        if turned:
+            axes.set_title(axes.get_title(), rotation=90, fontsize="small")
     bar = figure.colorbar(image, ax=grid, fraction=0.03, pad=0.01, aspect=30, shrink=0.8)
     bar.outline.set_visible(False)
     bar.set_label("IoU (%)")
@@ -204,10 +247,11 @@ def _heat_panel(axes: Axes, spec: Heat, index: int, first: bool) -> QuadMesh:
     panel = spec.panels[index]
     values = np.array([[np.nan if v is None else v for v in row] for row in panel.values], dtype=float)
     image = axes.pcolormesh(values, vmin=0, vmax=100, cmap=COLOUR_MAP, edgecolors=PAPER, linewidth=0.4)
-    axes.set_title(panel.label, fontsize=8)
-    axes.set_xticks(np.arange(len(spec.ticks)) + 0.5, spec.ticks, fontsize=7)
-    size = 7 if len(spec.classes) < 60 else 5
+    axes.set_title(panel.label, fontsize="small")
+    size = rcParams["font.size"] * 7 / 9
+    axes.set_xticks(np.arange(len(spec.ticks)) + 0.5, spec.ticks, fontsize=size)
     if first:
+        size = size if len(spec.classes) < 60 else size * 5 / 7
         axes.set_yticks(np.arange(len(spec.classes)) + 0.5, spec.classes, fontsize=size)
     else:
         axes.set_yticks([])

@@ -11,7 +11,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from reports.axes import GRID, INK, MUTED, PAPER, draw_courses, draw_heat, draw_scatter, name_points
+from reports.axes import GRID, INK, MUTED, PAPER, draw_courses, draw_heat, draw_scatter, legend, name_points
 from reports.specs import Courses, Heat, Scatter, Spec
 
 # Text is drawn as outlines: the same on every machine. parse_math: names with dollars are names.
@@ -33,6 +33,7 @@ STYLE: dict[Any, Any] = {
     "ytick.color": MUTED,
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
+    "lines.markersize": 7.5,
 }
 DARK = {
     INK: "#e6e9ec",
@@ -69,14 +70,15 @@ def _figure(spec: Spec) -> Figure:
     elif isinstance(spec, Courses):
         figure = Figure(figsize=(8.8, 3.4), layout="constrained")
         draw_courses(figure, spec)
-        _settle(figure)
+        legend(figure)
+        settle(figure)
     else:
         figure = _heat(spec)
-        _settle(figure)
+        settle(figure)
     return figure
 
 
-def _settle(figure: Figure) -> None:
+def settle(figure: Figure) -> None:
     """Lay out once: saving would do it again for each format."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
@@ -86,7 +88,7 @@ def _scatter(spec: Scatter) -> Figure:
     figure = Figure(figsize=(6.4, 4.6) if spec.contours else (5.2, 3.7), layout="constrained")
     axes = figure.subplots()
     draw_scatter(axes, spec)
-    _settle(figure)
+    settle(figure)
     name_points(axes, spec)
     return figure
 

@@ -87,11 +87,18 @@ def styles(boards: Iterable[Board]) -> dict[str, Style]:
 
 def figures_of(board: Board, style: Styles, papers: Sequence[PublishedPoint] = ()) -> tuple[Figure, ...]:
     """Return every figure that the finished runs of a board allow. ``papers``: published scores beside it."""
-    keys = [key for key in COSTS if not _redundant(key, board)]
-    costs = [(key, against_cost(board, BY_KEY[key], style)) for key in keys]
     titles = {key: f"mIoU against {_sentence(BY_KEY[key].full_name)}" for key in COSTS}
-    plots = [_figure(board, key.replace("_", "-"), titles[key], spec) for key, spec in costs if spec]
+    plots = [
+        _figure(board, key.replace("_", "-"), titles[key], spec) for key, spec in costs(board, style).items()
+    ]
     return (*_main_figures(board, style, papers), *plots)
+
+
+def costs(board: Board, style: Styles, accuracy: Column = BY_KEY[ACCURACY]) -> dict[str, Scatter]:
+    """Return accuracy against each cost that is known, by the key of its column, each shown once."""
+    keys = [key for key in COSTS if not _redundant(key, board)]
+    plots = {key: against_cost(board, BY_KEY[key], style, accuracy) for key in keys}
+    return {key: spec for key, spec in plots.items() if spec}
 
 
 def _redundant(key: str, board: Board) -> bool:
@@ -129,11 +136,14 @@ def _spoken(row: Row) -> str:
     return f"{row.variant} unknown" if value is None else f"{row.variant} {value:.1f} %"
 
 
-def trade_off(board: Board, style: Styles) -> Scatter | None:
-    """Return mIoU against what NetScore divides by, with lines of equal score; None without a point."""
+def trade_off(board: Board, style: Styles, accuracy: Column = BY_KEY[ACCURACY]) -> Scatter | None:
+    """Return accuracy against what NetScore divides by; None without a point.
+
+    Where accuracy is final mIoU (all), with lines of equal score.
+    """
     label = "trainable parameters (M) × MACs of training on one image (G)"
-    found = _scatter(board, style, [Price(_product(row)) for row in board.rows])
-    return found and replace(found, x_label=label, contours=True)
+    found = _scatter(board, style, [Price(_product(row)) for row in board.rows], accuracy)
+    return found and replace(found, x_label=label, contours=accuracy.key == ACCURACY)
 
 
 def _product(row: Row) -> float | None:
@@ -142,13 +152,15 @@ def _product(row: Row) -> float | None:
     return None if None in products else mean(products)
 
 
-def against_cost(board: Board, column: Column, style: Styles) -> Scatter | None:
-    """Return final mIoU (all) against one cost; None where no row has both or it is not comparable."""
+def against_cost(
+    board: Board, column: Column, style: Styles, accuracy: Column = BY_KEY[ACCURACY]
+) -> Scatter | None:
+    """Return accuracy against one cost; None where no row has both or it is not comparable."""
     if column not in board.columns:
         return None
     scale = unit(column, [row.mean(column.key) for row in board.rows])
     prices = [_price(row.cells.get(column.key), scale.factor) for row in board.rows]
-    found = _scatter(board, style, prices)
+    found = _scatter(board, style, prices, accuracy)
     name = "ratio" if column.kind == "ratio" else scale.name
     return found and replace(found, x_label=f"{column.full_name} ({name})")
 
@@ -159,23 +171,26 @@ def _price(cell: Cell | None, factor: float) -> Price:
     return Price(rounded(cell.mean / factor), None if cell.std is None else rounded(cell.std / factor))
 
 
-def _scatter(board: Board, style: Styles, prices: Sequence[Price]) -> Scatter | None:
-    offers = [Offer(price.value, row.mean(ACCURACY)) for row, price in zip(board.rows, prices, strict=True)]
+def _scatter(board: Board, style: Styles, prices: Sequence[Price], accuracy: Column) -> Scatter | None:
+    key, sign = accuracy.key, 1 if accuracy.better == "higher" else -1
+    pairs = [(row, price) for row, price in zip(board.rows, prices, strict=True) if row.mean(key) is not None]
+    best = front([Offer(price.value, sign * (row.mean(key) or 0.0)) for row, price in pairs])
     points = tuple(
         Point(
             shown(row.variant),
             style[row.variant],
-            offer.cost,
-            rounded(offer.accuracy) or 0.0,
+            price.value,
+            rounded(row.mean(key)) or 0.0,
             price.spread,
-            rounded(row.cells[ACCURACY].std),
-            best,
+            rounded(row.cells[key].std),
+            on_front,
         )
-        for row, price, offer, best in zip(board.rows, prices, offers, front(offers), strict=True)
-        if offer.cost is not None and offer.accuracy is not None
+        for (row, price), on_front in zip(pairs, best, strict=True)
+        if price.value is not None
     )
-    bound = rounded(board.joint.mean(ACCURACY)) if board.joint else None
-    return Scatter("", f"{BY_KEY[ACCURACY].label} (%)", points, bound) if points else None
+    bound = rounded(board.joint.mean(key)) if board.joint and key == ACCURACY else None
+    scale = unit(accuracy, [point.y for point in points])
+    return Scatter("", f"{accuracy.full_name} ({scale.name})", points, bound) if points else None
 
 
 def pictured(board: Board) -> list[Row]:

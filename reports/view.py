@@ -117,7 +117,7 @@ def _near(row: RowView, board: Board, rows: int) -> str:
 def table(board: Board, rows: Sequence[Row], columns: Sequence[Column], root: str) -> Table:
     """Return rows of a board; ``root`` leads from the page to the site's top folder."""
     units = units_of(columns, [row.cells for row in rows])
-    best = _best(columns, [row.cells for row in board.rows])
+    best = best_of(columns, [row.cells for row in board.rows])
     top = _tops(rows)
     views = [
         RowView(
@@ -169,7 +169,8 @@ def units_of(columns: Sequence[Column], cells: Sequence[Mapping[str, Cell]]) -> 
     return {c.key: unit(c, [row[c.key].mean for row in cells if c.key in row]) for c in columns}
 
 
-def _best(columns: Sequence[Column], cells: Sequence[Mapping[str, Cell]]) -> dict[str, float]:
+def best_of(columns: Sequence[Column], cells: Sequence[Mapping[str, Cell]]) -> dict[str, float]:
+    """Return the best mean of each column; none for a column in which all are equal."""
     best = {}
     for column in columns:
         values = [row[column.key].mean for row in cells if column.key in row]
