@@ -69,7 +69,12 @@ _DECIMALS: dict[Kind, int] = {"percent": 1, "points": 1, "decibel": 2, "ratio": 
 
 def unit(column: Column, values: Iterable[float | None]) -> Unit:
     """Return one unit for all ``values``: the largest in which the smallest (0 apart) is 1 or more."""
-    scales = _SCALES[column.kind]
+    return scale_of(column.kind, values)
+
+
+def scale_of(kind: Kind, values: Iterable[float | None]) -> Unit:
+    """Return the unit of :func:`unit` for a kind of number."""
+    scales = _SCALES[kind]
     sizes = [abs(value) for value in values if value]
     fitting = [scale for scale in scales if sizes and min(sizes) >= scale.factor]
     return fitting[-1] if fitting else scales[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reports.boards import Board
 from reports.columns import BY_KEY, text, unit
+from reports.costview import breakdowns, costs
 from reports.exports import step_rows
 from reports.pages import Site
 from reports.runs import Run, slug
@@ -51,6 +52,8 @@ def write_run(site: Site, run: Run, board: Board | None, content: bytes) -> None
         heat=heat_lines(run),
         mistakes=mistakes(record),
         losses=loss_charts(record.steps),
+        breakdowns=breakdowns(record),
+        costs=costs(run),
         measured=measured(record),
         uncounted=uncounted(record),
         provenance=provenance(record),

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from benchmark.measure.formulas import FVCORE_HANDLES, TORCH_FORMULAS, moves_data, suspects
+from benchmark.measure.formulas import FVCORE_HANDLES, TORCH_FORMULAS, moves_data
+from benchmark.measure.operators import suspects
 from benchmark.measure.undisturbed import undisturbed
 
 # A look at an attribute of a tensor subclass; marks for the profiler.

@@ -8,8 +8,7 @@ left out for that reason, so that both counters mean the same thing.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -20,9 +19,6 @@ from torch.utils.flop_counter import flop_registry
 
 Shape = Sequence[int]
 _ELLIPSIS = "ZYXWVUTS"
-_CONTRACTION = re.compile(
-    r"conv|matmul|mm\b|mm_|mv\b|dot\b|attention|lstm|gru|rnn|einsum|cdist|trilinear|(?<!bi)linear"
-)
 # Operators that only make, copy, pick or rearrange elements, without leading and trailing underscores.
 _MOVING = """
 alias arange as_strided cat chunk clone constant_pad_nd contiguous copy detach dropout empty empty_like
@@ -39,15 +35,6 @@ _MOVES = frozenset(_MOVING.split())
 def moves_data(operator: str) -> bool:
     """Tell whether ``operator`` (``aten::cat``) only makes, copies or picks elements."""
     return operator.removeprefix("aten::").strip("_") in _MOVES
-
-
-def suspects(uncounted: Mapping[str, int]) -> dict[str, int]:
-    """Return those of ``uncounted`` that may hide multiply-adds: contractions and foreign kernels."""
-    return {
-        name: calls
-        for name, calls in uncounted.items()
-        if not name.startswith("aten::") or _CONTRACTION.search(name)
-    }
 
 
 def attention_macs(query: Shape, key: Shape, value: Shape) -> int:
