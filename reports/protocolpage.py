@@ -57,12 +57,19 @@ class ClassView(NamedTuple):
     colour: str
 
 
+class Images(NamedTuple):
+    """How many images a step trains on: as published, and as finished runs found; None is not known."""
+
+    published: int | None
+    found: int | None
+
+
 class StepView(NamedTuple):
-    """What a step adds. ``images``: how many it trains on, by setting, where a run has counted them."""
+    """What a step adds, and how many images it trains on, by setting."""
 
     index: int
     classes: tuple[ClassView, ...]
-    images: tuple[str, ...]
+    images: tuple[Images, ...]
 
 
 class Sample(NamedTuple):
@@ -90,6 +97,11 @@ class Scenario:
     def slug(self) -> str:
         """The name of its page."""
         return slug(self.title, self.title)
+
+    def expected(self, protocol: Protocol) -> tuple[int, ...]:
+        """Return the published number of training images of each step; none where none is known."""
+        key = f"{self.name}-{protocol.setting}" if protocol.joint else JOINT
+        return self.family.expected_images.get(key, ())
 
 
 class Listing(NamedTuple):
@@ -143,12 +155,13 @@ def write_protocols(site: Site, listing: Listing, boards: Sequence[Board]) -> No
 def _write(site: Site, scenario: Scenario, boards: Iterable[Board], samples: Sequence[Sample]) -> None:
     first = scenario.protocols[0]
     own = [board for board in boards if board.first.protocol in {p.id for p in scenario.protocols}]
-    counted = [_counted(protocol, own) for protocol in scenario.protocols]
+    found = [_found(protocol, own) for protocol in scenario.protocols]
+    expected = [list(scenario.expected(protocol)) for protocol in scenario.protocols]
     site.page(
         "protocol.html.j2", f"protocols/{scenario.slug}.html", "protocols",
         scenario=scenario, facts=facts(first), samples=samples, joint=scenario.name == JOINT,
         settings=[_setting(p, own, site.papers.lines) for p in scenario.protocols],
-        steps=_steps(first, counted), counted=any(counted),
+        steps=_steps(first, expected, found), counted=any(expected) or any(found),
         aliases=[alias for alias, name in scenario.family.aliases.items() if name == scenario.name],
         dataset=slug(DATASETS.get(first.dataset, ""), DATASETS.get(first.dataset, "")),
     )  # fmt: skip
@@ -215,22 +228,30 @@ def _link(board: Board, name: str) -> BoardLink:
     return BoardLink(board.slug, first.model, len(board.rows), same)
 
 
-def _counted(protocol: Protocol, boards: Iterable[Board]) -> list[int]:
+def _found(protocol: Protocol, boards: Iterable[Board]) -> list[int]:
     """Return how many images each step had in a finished run on the protocol as it is now; none without."""
     own = (b for b in boards if b.first.protocol == protocol.id and _link(b, protocol.id).same)
     found = next((row.counted[0].run for board in own for row in board.rows if row.counted), None)
     return [step.images for step in found.record.steps] if found else []
 
 
-def _steps(protocol: Protocol, counted: Sequence[Sequence[int]]) -> tuple[StepView, ...]:
+def _steps(
+    protocol: Protocol, expected: Sequence[Sequence[int]], found: Sequence[Sequence[int]]
+) -> tuple[StepView, ...]:
     return tuple(
         StepView(
             index,
             tuple(ClassView(label, protocol.classes[label - 1], hexadecimal(label)) for label in labels),
-            tuple(str(images[index]) if index < len(images) else "" for images in counted),
+            tuple(
+                Images(_at(own, index), _at(seen, index)) for own, seen in zip(expected, found, strict=True)
+            ),
         )
         for index, labels in enumerate(protocol.steps)
     )
+
+
+def _at(images: Sequence[int], step: int) -> int | None:
+    return images[step] if step < len(images) else None
 
 
 def _write_samples(site: Site, scenario: Scenario) -> tuple[Sample, ...]:

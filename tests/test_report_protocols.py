@@ -21,7 +21,7 @@ from benchmark.data.dataset import dataset_class
 from benchmark.protocols import family_files, load_protocol, protocol_ids
 from reports import build
 from reports.palette import colour, hexadecimal, image_png, label_png
-from reports.protocolpage import command, facts, read_scenarios, rendered
+from reports.protocolpage import _steps, command, facts, read_scenarios, rendered
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,9 @@ def test_boards_are_linked_and_another_digest_is_said(site: Path) -> None:
     assert "Board on" in cards["overlapped"] and "another digest" not in cards["overlapped"]
     assert "another digest than this protocol has now" in cards["disjoint"]
     assert "No run of it is on a board yet" in cards["sequential"]
-    assert '<td class="num">384</td>' in page  # 24 images for each of 16 classes, as the record has it
+    assert (
+        '<td class="num">384<span class="more">found</span></td>' in page
+    )  # 24 images for each of 16 classes, as the record has it
     boards = list((site / "boards").rglob("index.html"))
     assert len(boards) == 2
     assert all("protocols/msrc-16-5-" in board.read_text() for board in boards)
@@ -94,6 +96,15 @@ def test_only_what_the_project_renders_has_pictures(site: Path) -> None:
     label = dataset_class("shapes")(None).label("test-0000")
     path = next(p for p in pictures if p.name.startswith("test-0000") and p.name.endswith("label.png"))
     assert np.array_equal(np.asarray(Image.open(path)), label)
+
+
+def test_published_numbers_of_images_stand_beside_the_steps(tmp_path: Path, site: Path) -> None:
+    scenario = next(s for s in read_scenarios().scenarios if s.title == "voc-15-1")
+    assert scenario.expected(scenario.protocols[-1]) == (9568, 487, 299, 491, 500, 548)
+    page = (site / "protocols" / f"{scenario.slug}.html").read_text()
+    assert page.count('<span class="more">published</span>') == 3 * 6
+    steps = _steps(load_protocol("voc-19-1-overlapped"), [[10410, 548]], [[10410, 547]])
+    assert [step.images for step in steps] == [((10410, 10410),), ((548, 547),)]
 
 
 def test_facts_are_the_protocols_own() -> None:
