@@ -7,10 +7,8 @@ ones: what operators use inside themselves, and what an allocator keeps, come on
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -18,7 +16,7 @@ from torch import Tensor, nn
 
 from benchmark.errors import ProtocolError
 from benchmark.finding import Variant
-from benchmark.imagined import ImaginedRunner, Traced, imagined
+from benchmark.imagined import Iterated, Lived, imagined
 from benchmark.measure.flops import FlopTracker
 from benchmark.measure.params import count_parameters, tensor_bytes
 from benchmark.measure.undisturbed import undisturbed
@@ -26,8 +24,6 @@ from benchmark.protocol import Protocol
 from benchmark.record import Compute, Parameters, PeakBytes
 
 CPU = torch.device("cpu")
-ALL_STEPS = 6
-_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,7 @@ class NetScoreInputs(NamedTuple):
 
 @dataclass(frozen=True)
 class Forecast:
-    """Costs of a variant on a protocol; ``steps`` holds those traced, the last one always."""
+    """Costs of a variant on a protocol; ``steps`` holds those traced."""
 
     protocol: str
     protocol_digest: str
@@ -96,19 +92,15 @@ def forecast(
 ) -> Forecast:
     """Forecast the costs of ``variant`` on ``protocol``.
 
-    ``batch`` and ``precision`` replace the preset's. ``steps`` None traces all of up to 6 steps, of more the
-    first two and the last: between these, costs grow evenly with the classes. Raises ProtocolError for a
-    batch below 1 or a device torch cannot run backward for, MethodError for a method that reads values.
+    ``batch`` and ``precision`` replace the preset's. ``steps`` None traces the first two and the last:
+    between these, costs grow evenly with the classes. Raises ProtocolError for a batch below 1 or a device
+    torch cannot run backward for, MethodError for a method that reads values.
     """
-    changed = _changed(protocol, batch, precision)
-    _check_device(device)
-    traced = sorted(default_steps(len(protocol.steps)) if steps is None else {*steps})
-    found = []
-    with imagined(changed, variant, device) as (runner, carried):
-        for step in range(traced[-1] + 1):
-            trace = runner.trace(step, carried, iterate=step in traced)
-            if step in traced:
-                found.append(_step(step, runner, trace, tensor_bytes(carried.state)))
+    changed = with_preset(protocol, batch, precision)
+    check_device(device)
+    traced = default_steps(len(protocol.steps)) if steps is None else {*steps}
+    with imagined(changed, variant, device, traced) as lives:
+        found = [_step(lived, lived.iterate()) for lived in lives]
     preset = changed.model
     return Forecast(
         protocol=protocol.id,
@@ -125,55 +117,11 @@ def forecast(
 
 def default_steps(count: int) -> set[int]:
     """Return the steps that a forecast traces if none are named."""
-    return set(range(count)) if count <= ALL_STEPS else {0, 1, count - 1}
+    return {*range(count)} & {0, 1, count - 1}
 
 
-def largest_batch(
-    variant: Variant,
-    protocol: Protocol,
-    limit_bytes: int,
-    *,
-    precision: str | None = None,
-    device: torch.device = CPU,
-) -> int | None:
-    """Return the largest batch whose forecast peak stays within ``limit_bytes``; None where none does.
-
-    It is looked for at the step with the highest peak. As the peak grows evenly with the batch, a few
-    forecasts do: guesses by a straight line between one that fits and one that does not.
-    """
-    first = forecast(variant, protocol, batch=1, precision=precision, device=device)
-    if first.peak_bytes > limit_bytes:
-        return None
-    worst = max(first.steps, key=_peak).index
-    at = partial(forecast, variant, protocol, precision=precision, device=device, steps=[worst])
-    fits, fits_bytes = 1, first.peak_bytes
-    fails, fails_bytes = 2, at(batch=2).peak_bytes
-    while fails_bytes <= limit_bytes:
-        growth = max((fails_bytes - fits_bytes) / (fails - fits), 1)
-        fits, fits_bytes = fails, fails_bytes
-        fails = fits + max(1, round((limit_bytes - fits_bytes) / growth) + 1)
-        fails_bytes = at(batch=fails).peak_bytes
-    while fails - fits > 1:
-        share = (limit_bytes - fits_bytes) / (fails_bytes - fits_bytes)
-        guess = min(max(fits + 1, fits + int(share * (fails - fits))), fails - 1)
-        peak = at(batch=guess).peak_bytes
-        if peak <= limit_bytes:
-            fits, fits_bytes = guess, peak
-        else:
-            fails, fails_bytes = guess, peak
-    return fits
-
-
-def parse_bytes(text: str) -> int:
-    """Return the bytes of ``8GiB``, ``500 MB`` or ``1073741824``. Raises ProtocolError for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text.strip())
-    unit = match[2] or "B" if match else ""
-    if match is None or unit not in _UNITS:
-        raise ProtocolError(f"memory {text!r} is no size; expected a number and one of {', '.join(_UNITS)}")
-    return int(float(match[1]) * _UNITS[unit])
-
-
-def _changed(protocol: Protocol, batch: int | None, precision: str | None) -> Protocol:
+def with_preset(protocol: Protocol, batch: int | None, precision: str | None) -> Protocol:
+    """Return ``protocol`` with another batch or precision. Raises ProtocolError for a batch below 1."""
     if batch is not None and batch < 1:
         raise ProtocolError(f"batch {batch}; expected at least 1")
     preset: Any = protocol.model
@@ -181,7 +129,8 @@ def _changed(protocol: Protocol, batch: int | None, precision: str | None) -> Pr
     return replace(protocol, model=changed)
 
 
-def _check_device(device: torch.device) -> None:
+def check_device(device: torch.device) -> None:
+    """Raise ProtocolError for a device whose operators torch cannot choose here."""
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ProtocolError("a forecast with CUDA's own operators needs a CUDA device; use --device cpu")
 
@@ -190,28 +139,27 @@ def _peak(step: StepForecast) -> int:
     return step.peak_bytes.live_tensors or 0
 
 
-def _step(index: int, runner: ImaginedRunner, traced: Traced, state_bytes: int) -> StepForecast:
-    count = count_parameters(traced.model, [p for group in traced.groups for p in group.params])
-    shipped, outputs = traced.shipped, traced.model.outputs
+def _step(lived: Lived, iterated: Iterated) -> StepForecast:
+    model, tensors = lived.carried.model, iterated.tensors
+    count = count_parameters(model, [p for group in lived.groups for p in group.params])
     return StepForecast(
-        index=index,
-        classes=outputs - 1,
-        parameters=Parameters(count.total, count.trainable, count_parameters(shipped).total),
-        compute=_compute(runner, traced),
-        peak_bytes=_peak_bytes(traced),
-        state_bytes=state_bytes,
-        checkpoint_bytes=tensor_bytes(shipped.state_dict()),
+        index=lived.index,
+        classes=model.outputs - 1,
+        parameters=Parameters(count.total, count.trainable, count_parameters(lived.shipped).total),
+        compute=_compute(lived, iterated.flops),
+        peak_bytes=PeakBytes(live_tensors=tensors.peak_bytes, parts=tensors.peak_parts),
+        state_bytes=tensor_bytes(lived.carried.state),
+        checkpoint_bytes=tensor_bytes(lived.shipped.state_dict()),
     )
 
 
-def _compute(runner: ImaginedRunner, traced: Traced) -> Compute:
-    assert traced.iterated is not None
-    image, flops = runner.one_image(), traced.iterated.flops
-    inference = _forward(traced.shipped, image)
-    forward = inference if traced.shipped is traced.model else _forward(traced.model, image)
+def _compute(lived: Lived, flops: FlopTracker) -> Compute:
+    inference = _forward(lived.shipped, lived.runner.one_image())
+    # The student's part of an iteration is a forward pass of the training model, over its whole batch.
+    images = lived.runner.protocol.model.batch_size
     return Compute(
         inference_macs=inference.flops // 2,
-        forward_macs=forward.flops // 2,
+        forward_macs=flops.by_part["student"] // (2 * images),
         train_flops=flops.flops,
         train_flops_by_part=dict(flops.by_part),
         train_uncounted=dict(flops.uncounted),
@@ -223,9 +171,3 @@ def _forward(model: nn.Module, image: Tensor) -> FlopTracker:
     with undisturbed(model, image.device), FlopTracker() as tracker:
         model(image)
     return tracker
-
-
-def _peak_bytes(traced: Traced) -> PeakBytes:
-    assert traced.iterated is not None
-    tensors = traced.iterated.tensors
-    return PeakBytes(live_tensors=tensors.peak_bytes, parts=tensors.peak_parts)

@@ -1,34 +1,34 @@
 """A run without weights, data or hardware: the loop's own code on tensors that have a shape and no values.
 
-Models are built on the meta device and their tensors exchanged for fake ones, which go through every
-hook of a method and the training loop as real ones would, and cost nothing.
+Models are built on the meta device and their tensors exchanged for fake ones (:mod:`benchmark.fake`), which
+go through every hook of a method and the training loop as real ones would, and cost nothing.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import repeat
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
-    FakeTensorMode,
+    UnsupportedOperatorException,
 )
 from torch.optim import Optimizer
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmark.contract import Contract
 from benchmark.data.loader import RawBatch
 from benchmark.data.scenario import Plan, StepData, evaluation_table, visible_table
 from benchmark.errors import MethodError
+from benchmark.fake import FakeTensorTracker, copies_are_equal, fake_tensors, first_update, imagine
 from benchmark.finding import Variant
 from benchmark.measure.flops import FlopTracker
 from benchmark.measure.iterations import IterationMeter
@@ -39,7 +39,7 @@ from benchmark.preset import ModelPreset
 from benchmark.protocol import Protocol
 from benchmark.runtime import Runtime
 from benchmark.steps import Carried, StepRunner, step_view
-from benchmark.train import Lesson, make_train_state, train
+from benchmark.train import make_train_state, train
 
 
 class ImaginedAccelerator:
@@ -82,86 +82,10 @@ def built_on_meta(protocol: Protocol) -> SegModel:
         return build_model(protocol.model, protocol.outputs(0), load_weights=False)
 
 
-def imagine(model: nn.Module, device: torch.device) -> None:
-    """Exchange all tensors of ``model`` for fake ones on ``device``, in place. Inside a FakeTensorMode."""
-    known: dict[int, Tensor] = {}
-    for module in model.modules():
-        both: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
-        for slots in both:
-            for name, value in slots.items():
-                if value is not None:
-                    slots[name] = known.setdefault(id(value), _fake(value, device))
-
-
-def _fake(value: Tensor, device: torch.device) -> Tensor:
-    fake = torch.empty(value.shape, dtype=value.dtype, device=device)
-    return nn.Parameter(fake, value.requires_grad) if isinstance(value, nn.Parameter) else fake
-
-
-class _Mode(FakeTensorMode):
-    """A fake tensor holds its mode; a deep copy of the tensor must not take one of the mode along.
-
-    torch would, and then free the weak references to storages in it twice.
-    """
-
-    def __deepcopy__(self, memo: Any) -> _Mode:
-        return self
-
-
-@contextmanager
-def fake_tensors() -> Iterator[None]:
-    """Enter the mode in which all here runs; look-up tables made from arrays are taken in as they are."""
-    apply = nn.Module._apply
-    nn.Module._apply = _replacing_apply  # type: ignore[method-assign]
-    try:
-        with warnings.catch_warnings(), _Mode(allow_non_fake_inputs=True):
-            # torch's own deep copy asks whether a tensor has data, and is right about the answer
-            warnings.filterwarnings("ignore", message="Accessing the data pointer of FakeTensor")
-            yield
-    finally:
-        nn.Module._apply = apply  # type: ignore[method-assign]
-
-
-@torch.no_grad()
-def _replacing_apply(self: nn.Module, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
-    """Stand in for ``Module._apply``, which swaps tensors in place and refuses to for fake ones."""
-    for module in self.modules() if recurse else [self]:
-        both: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
-        for slots in both:
-            for name, value in slots.items():
-                if value is not None and (moved := fn(value)) is not value:
-                    is_parameter = isinstance(value, nn.Parameter)
-                    slots[name] = nn.Parameter(moved, value.requires_grad) if is_parameter else moved
-    return self
-
-
-class Granted(TorchDispatchMode):
-    """Answers one question about values that the harness itself asks; a method that asks for values fails."""
-
-    def __init__(self, question: Any, answer: object) -> None:
-        super().__init__()
-        self._question, self._answer = question, answer
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        return self._answer if func is self._question else func(*args, **(kwargs or {}))
-
-
-def copies_are_equal() -> Granted:
-    """Answer ``torch.equal``: a frozen parameter and its copy in the previous model have not parted."""
-    return Granted(torch.ops.aten.equal.default, True)
-
-
-def first_update() -> Granted:
-    """Answer ``Tensor.item``: the optimiser's step count is 1."""
-    return Granted(torch.ops.aten._local_scalar_dense.default, 1.0)
-
-
 class ImaginedMeter(IterationMeter):
-    """Counts FLOPs and follows tensors in every iteration, and lets the optimiser read its step count."""
+    """Follows tensors and counts FLOPs in every iteration, and lets the optimiser read its step count."""
 
-    def __init__(self, device: torch.device, flops: FlopTracker, tensors: LiveTensorTracker) -> None:
+    def __init__(self, device: torch.device, flops: FlopTracker | None, tensors: LiveTensorTracker) -> None:
         super().__init__(device, flops)
         self._tensors = tensors
 
@@ -192,63 +116,94 @@ class Iterated(NamedTuple):
     tensors: LiveTensorTracker
 
 
-class Traced(NamedTuple):
-    """A step gone through; ``shipped`` is what the method deploys after it."""
+@dataclass(frozen=True)
+class Stage:
+    """A step of a protocol's, or several in a row gone through as one; ``index`` is the last one's."""
 
-    model: SegModel
+    index: int
+    classes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Lived:
+    """A step prepared and not yet consolidated: what its iterations start from."""
+
+    runner: ImaginedRunner
+    index: int
+    view: StepView
+    contract: Contract
+    carried: Carried
     groups: list[ParamGroup]
-    shipped: SegModel
-    iterated: Iterated | None
+
+    def iterate(self) -> Iterated:
+        """Go through one iteration of the preset's batch, counting FLOPs and following tensors."""
+        flops = FlopTracker()
+        return Iterated(flops, self._train(self.runner.protocol.model.batch_size, flops))
+
+    def peak(self, batch: int) -> LiveTensorTracker:
+        """Go through one iteration of ``batch`` images, following tensors alone."""
+        return self._train(batch, None)
+
+    @cached_property
+    def shipped(self) -> SegModel:
+        """What the method ships after the step, which is consolidated by asking for it."""
+        runner, carried = self.runner, self.carried
+        memory = PhaseMemory(runner.runtime.device)
+        runner._pass("consolidate", self.view, carried, self.contract, memory)
+        return runner.method.deploy(carried.model).eval()
+
+    def _train(self, batch: int, flops: FlopTracker | None) -> LiveTensorTracker:
+        runner, carried, view = self.runner, self.carried, self.view
+        preset, device = runner.protocol.model, runner.runtime.device
+        progress = make_train_state(carried.model, self.groups, preset, view, carried.state)
+        _give_state(progress.optimiser)
+        progress.iteration = view.iterations - 1  # the contract looks at the values of a first iteration
+        tensors = FakeTensorTracker(carried.model, carried.previous, progress.optimiser, carried.state)
+        lesson = replace(
+            runner._lesson(view, self.contract), batches=lambda start: repeat(runner.raw_batch(batch))
+        )
+        train(lesson, progress, carried.previous, ImaginedMeter(device, flops, tensors), NoLog())
+        return tensors
 
 
 @dataclass(frozen=True)
 class ImaginedRunner(StepRunner):
     """Runs steps on fake batches: the hooks, their order and the iteration are those of a real run."""
 
-    def trace(self, step: int, carried: Carried, iterate: bool) -> Traced:
-        """Go through one step, with an iteration where asked; ``carried`` becomes the next one's start."""
+    def lives(self, chosen: tuple[Stage, ...], carried: Carried, traced: Collection[int]) -> Iterator[Lived]:
+        """Go through the stages and yield those to be traced, which are consolidated when one goes on."""
+        for step, stage in enumerate(chosen):
+            lived = self.begin(step, stage.index, carried)
+            if stage.index in traced:
+                yield lived
+            carried.previous = self._teacher(carried.model, lived.shipped)
+            if stage.index == max(traced):
+                return
+
+    def begin(self, step: int, index: int, carried: Carried) -> Lived:
+        """Grow, adapt and prepare for ``step``, which is the protocol's ``index``."""
         view = replace(step_view(self.protocol, self.plan, step), iterations=2)
         contract = Contract(self.method, view)
         with copies_are_equal():
             groups = self._adapt(view, carried, contract)
-        memory = PhaseMemory(self.runtime.device)
-        self._pass("prepare", view, carried, contract, memory)
-        iterated = self._iterate(view, carried, groups, contract) if iterate else None
-        self._pass("consolidate", view, carried, contract, memory)
-        shipped = self.method.deploy(carried.model).eval()
-        carried.previous = self._teacher(carried.model, shipped)
-        return Traced(carried.model, groups, shipped, iterated)
+        self._pass("prepare", view, carried, contract, PhaseMemory(self.runtime.device))
+        return Lived(self, index, view, contract, carried, groups)
 
     def one_image(self) -> Tensor:
         """Return an image (1, 3, S, S) at the training crop."""
         size = self.protocol.model.image_size
         return torch.empty(1, 3, size, size, device=self.runtime.device)
 
-    def _iterate(
-        self, view: StepView, carried: Carried, groups: list[ParamGroup], contract: Contract
-    ) -> Iterated:
-        progress = make_train_state(carried.model, groups, self.protocol.model, view, carried.state)
-        _give_state(progress.optimiser)
-        progress.iteration = view.iterations - 1  # the contract looks at the values of a first iteration
-        flops = FlopTracker()
-        tensors = LiveTensorTracker(carried.model, carried.previous, progress.optimiser, carried.state)
-        meter = ImaginedMeter(self.runtime.device, flops, tensors)
-        train(self._lesson(view, contract), progress, carried.previous, meter, NoLog())
-        return Iterated(flops, tensors)
-
-    def _raw(self) -> RawBatch:
-        preset, device = self.protocol.model, self.runtime.device
-        shape = (preset.batch_size, preset.image_size, preset.image_size)
-        image = torch.empty(shape[0], 3, *shape[1:], dtype=torch.uint8, device=device)
-        return RawBatch(image, torch.empty(shape, dtype=torch.uint8, device=device))
+    def raw_batch(self, batch: int) -> RawBatch:
+        """Return ``batch`` images and their labels, as a loader would."""
+        size, device = self.protocol.model.image_size, self.runtime.device
+        image = torch.empty(batch, 3, size, size, dtype=torch.uint8, device=device)
+        return RawBatch(image, torch.empty(batch, size, size, dtype=torch.uint8, device=device))
 
     def _ordered(
         self, view: StepView, carried: Carried, contract: Contract, memory: PhaseMemory
     ) -> Iterator[Batch]:
-        yield self._lesson(view, contract).batch(self._raw())
-
-    def _lesson(self, view: StepView, contract: Contract) -> Lesson:
-        return replace(super()._lesson(view, contract), batches=lambda start: repeat(self._raw()))
+        yield self._lesson(view, contract).batch(self.raw_batch(self.protocol.model.batch_size))
 
 
 def _give_state(optimiser: Optimizer) -> None:
@@ -261,24 +216,55 @@ def _give_state(optimiser: Optimizer) -> None:
     optimiser.zero_grad(set_to_none=True)
 
 
+def stages(steps: tuple[tuple[int, ...], ...], traced: Collection[int]) -> tuple[Stage, ...]:
+    """Return what to go through, in order, to trace the steps named: up to the last of them.
+
+    Steps in a row that are not traced are one stage, the first step apart: a model that gains their classes
+    at once costs the same afterwards.
+    """
+    merged: list[Stage] = []
+    for index, classes in enumerate(steps):
+        if index > 1 and not {index, merged[-1].index} & {*traced}:
+            merged[-1] = Stage(index, merged[-1].classes + classes)
+        else:
+            merged.append(Stage(index, classes))
+    return tuple(merged)
+
+
 @contextmanager
 def imagined(
-    protocol: Protocol, variant: Variant, device: torch.device
-) -> Iterator[tuple[ImaginedRunner, Carried]]:
-    """Enter a run that is none: yield its runner and what step 0 starts from.
+    protocol: Protocol, variant: Variant, device: torch.device, traced: Collection[int]
+) -> Iterator[Iterator[Lived]]:
+    """Enter a run that is none: yield its steps that are to be traced, each to be ended before the next.
 
-    Raises MethodError for a method that reads values of tensors, which do not exist here.
+    Raises MethodError for a method or model that reads values of tensors, which do not exist here, or
+    uses an operator that cannot tell the shape of its result.
     """
     nothing: Any = None
+    chosen = stages(protocol.steps, traced)
+    protocol = replace(protocol, steps=tuple(stage.classes for stage in chosen))
     runtime, plan = imagined_runtime(protocol.model, device), imagined_plan(protocol)
     runner = ImaginedRunner(protocol, variant, plan, runtime, bases=nothing, log=nothing)
     model = built_on_meta(protocol)
     try:
         with fake_tensors():
             imagine(model, device)
-            yield runner, Carried(model, None, {})
-    except (DataDependentOutputException, DynamicOutputShapeException) as error:
+            yield runner.lives(chosen, Carried(model, None, {}), traced)
+    except RuntimeError as error:
+        if (why := _unknowable(error)) is None:
+            raise
         raise MethodError(
-            f"method {variant.text!r} cannot be forecast: what it does depends on values of tensors "
-            f"({error.func}), and in a forecast they have none"
+            f"method {variant.text!r} cannot be forecast on {protocol.model.name!r}: {why}"
         ) from error
+
+
+def _unknowable(error: RuntimeError) -> str | None:
+    """Return why tensors without values could not go on; None where something else is wrong."""
+    if isinstance(error, (DataDependentOutputException, DynamicOutputShapeException)):
+        return f"it depends on values of tensors ({error.func}), and in a forecast they have none"
+    text = str(error)
+    if "not supported for tensor subclasses" in text:
+        return f"it depends on values of tensors ({text.partition(' ')[0]}), and in a forecast they have none"
+    if isinstance(error, UnsupportedOperatorException) or "no fake impl" in text:
+        return f"an operator does not say what shape its result has: {text.partition('. ')[0]}"
+    return None

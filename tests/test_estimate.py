@@ -10,10 +10,11 @@ import torch
 from benchmark.contract import Contract, ForwardGuard
 from benchmark.data.loader import RawBatch
 from benchmark.errors import MethodError, ProtocolError
-from benchmark.estimate import default_steps, forecast, largest_batch, parse_bytes
+from benchmark.estimate import default_steps, forecast
 from benchmark.estimate_text import comparison_table, steps_table
 from benchmark.finding import find_method, method_names
-from benchmark.imagined import imagined_plan
+from benchmark.fitting import Fit, largest_batch, parse_bytes
+from benchmark.imagined import Stage, imagined_plan, stages
 from benchmark.measure.flops import FlopTracker, count_macs
 from benchmark.measure.iterations import IterationMeter
 from benchmark.measure.memory import LiveTensorTracker
@@ -161,21 +162,62 @@ def test_inputs_of_the_three_boards_are_those_of_the_last_step():
     assert inputs["train"] == (last.parameters.trainable / 1e6, last.compute.train_flops / 4e9)
 
 
-def test_more_steps_than_six_trace_the_first_two_and_the_last():
-    assert default_steps(6) == {0, 1, 2, 3, 4, 5}
-    assert default_steps(11) == {0, 1, 10}
+def test_the_first_two_steps_and_the_last_are_traced():
+    assert [default_steps(count) for count in (1, 2, 3, 11)] == [{0}, {0, 1}, {0, 1, 2}, {0, 1, 10}]
     chosen = forecast(find_method("fine_tune"), VIT, steps=[1])
     assert [step.index for step in chosen.steps] == [1]
     assert chosen.steps[0] == forecast(find_method("fine_tune"), VIT).steps[1]
 
 
-def test_largest_batch_fits_and_one_more_does_not():
-    variant = find_method("mib")
-    limit = forecast(variant, VIT, batch=7).peak_bytes
-    for spare in (0, 1000):
-        assert largest_batch(variant, VIT, limit + spare) == 7
-    assert largest_batch(variant, VIT, limit - 1) == 6
-    assert largest_batch(variant, VIT, forecast(variant, VIT, batch=1).peak_bytes - 1) is None
+def test_steps_between_are_gone_through_as_one():
+    steps = ((1, 2), (3,), (4,), (5,), (6,), (7,))
+    assert stages(steps, {0, 1, 5}) == (
+        Stage(0, (1, 2)),
+        Stage(1, (3,)),
+        Stage(4, (4, 5, 6)),
+        Stage(5, (7,)),
+    )
+    assert stages(steps, {3}) == (Stage(0, (1, 2)), Stage(2, (3, 4)), Stage(3, (5,)), Stage(5, (6, 7)))
+    assert [stage.index for stage in stages(steps, range(6))] == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("spec", ["plop", "rw", "clora:base=lora,on=sdr,rank=4"])
+def test_the_last_step_costs_the_same_however_it_was_come_by(spec):
+    long = replace(VIT, steps=((1, 2, 3), *((label,) for label in range(4, 9))))
+    variant = find_method(spec)
+    one_by_one, at_once = forecast(variant, long, steps=range(6)), forecast(variant, long)
+    assert [step.index for step in at_once.steps] == [0, 1, 5]
+    for mine, theirs in zip(at_once.steps, [one_by_one.steps[i] for i in (0, 1, 5)], strict=True):
+        same = ("index", "classes", "parameters", "state_bytes", "checkpoint_bytes")
+        assert [getattr(mine, name) for name in same] == [getattr(theirs, name) for name in same]
+        counted = ("inference_macs", "forward_macs", "train_flops", "train_flops_by_part")
+        assert [getattr(mine.compute, name) for name in counted] == [
+            getattr(theirs.compute, name) for name in counted
+        ]
+        assert mine.peak_bytes.live_tensors == pytest.approx(theirs.peak_bytes.live_tensors, rel=0.001)
+
+
+@pytest.mark.parametrize("spec", ["mib", "clora:rank=2"])
+def test_largest_batch_fits_every_step_and_one_more_does_not(spec):
+    variant = find_method(spec)
+    for batch in (1, 7):
+        at = forecast(variant, VIT, batch=batch)
+        for spare in (0, 1000):
+            found = largest_batch(variant, VIT, at.peak_bytes + spare)
+            assert (found.batch, found.peak_bytes) == (batch, at.peak_bytes)
+        below = largest_batch(variant, VIT, at.peak_bytes - 1)
+        assert below.batch == (batch - 1 or None)
+        assert forecast(variant, VIT, batch=batch, steps=[below.step]).peak_bytes >= at.peak_bytes
+
+
+def test_what_no_image_fits_says_what_one_takes():
+    one = forecast(find_method("fine_tune"), VIT, batch=1, steps=[0]).peak_bytes
+    assert largest_batch(find_method("fine_tune"), VIT, 1000) == Fit(1000, None, one, 0)
+
+
+def test_memory_without_end_is_refused():
+    with pytest.raises(ProtocolError, match="holds 65536 images and more"):
+        largest_batch(find_method("fine_tune"), VIT, 2**60)
 
 
 def test_a_method_that_reads_values_is_told_so(tmp_path):
@@ -224,7 +266,8 @@ def test_tables_and_json_hold_the_numbers():
     assert table[0].startswith("lwf on shapes-6-2-overlapped")
     assert f"{found.steps[1].parameters.total / 1e6:.3f}" in steps_table(found)
     compared = comparison_table([found, found]).splitlines()
-    assert len(compared) == 3 and compared[1] == compared[2] and compared[1].startswith("lwf")
+    assert compared[1] == compared[2] and compared[1].startswith("lwf")
+    assert [line.split()[0] for line in compared[4:]] == ["deploy", "clora", "train"]
     content = json.loads(json.dumps(found.to_json()))
     assert content["basis"] == "estimated" and content["steps"][1]["state_bytes"] == 0
     assert (

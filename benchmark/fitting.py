@@ -1,0 +1,90 @@
+"""The largest batch that fits a memory, by forecast."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import torch
+
+from benchmark.errors import ProtocolError
+from benchmark.estimate import CPU, check_device, default_steps, with_preset
+from benchmark.finding import Variant
+from benchmark.imagined import Lived, imagined
+from benchmark.protocol import Protocol
+
+MOST = 65_536
+_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The largest ``batch`` whose peak, the highest of all steps, stays within ``limit_bytes``.
+
+    ``step`` decides it: one image more and its peak is above. ``batch`` None: not even one image fits at
+    ``step``, and ``peak_bytes`` is what one takes there.
+    """
+
+    limit_bytes: int
+    batch: int | None
+    peak_bytes: int
+    step: int
+
+
+def largest_batch(
+    variant: Variant,
+    protocol: Protocol,
+    limit_bytes: int,
+    *,
+    precision: str | None = None,
+    device: torch.device = CPU,
+) -> Fit:
+    """Return the largest batch that fits ``limit_bytes`` at every step that a forecast traces.
+
+    Raises ProtocolError where more than 65,536 images fit, what a forecast does otherwise.
+    """
+    check_device(device)
+    changed = with_preset(protocol, None, precision)
+    found = Fit(limit_bytes, MOST, 0, 0)
+    with imagined(changed, variant, device, default_steps(len(protocol.steps))) as lives:
+        for lived in lives:
+            found = _narrowed(found, lived, changed.model.batch_size)
+            if found.batch is None:
+                return found
+    if found.batch == MOST:
+        raise ProtocolError(f"memory of {limit_bytes} bytes holds {MOST} images and more; expected less")
+    return found
+
+
+def _narrowed(found: Fit, lived: Lived, usual: int) -> Fit:
+    """Return ``found`` where its batch fits this step too, otherwise the largest that does.
+
+    A guess takes what is no activation at the last peak as fixed and the rest to grow with the batch. It is
+    very nearly right, so that a few iterations do: the one that fits and the one that does not among them.
+    """
+    limit, most = found.limit_bytes, found.batch or 0
+    fits, fits_bytes, fails, fails_bytes = 0, 0, most + 1, 0
+    guess = usual if most == MOST else most
+    while fails - fits > 1:
+        guess = min(max(guess, fits + 1), fails - 1)
+        peak = lived.peak(guess)
+        if peak.peak_bytes <= limit:
+            fits, fits_bytes = guess, peak.peak_bytes
+        else:
+            fails, fails_bytes = guess, peak.peak_bytes
+        images = peak.peak_parts["activations"]
+        guess = guess * (limit - peak.peak_bytes + images) // images
+    if fails == 1:
+        return Fit(limit, None, fails_bytes, lived.index)
+    if fits == most:
+        return Fit(limit, fits, max(fits_bytes, found.peak_bytes), found.step)
+    return Fit(limit, fits, fits_bytes, lived.index)
+
+
+def parse_bytes(text: str) -> int:
+    """Return the bytes of ``8GiB``, ``500 MB`` or ``1073741824``. Raises ProtocolError for anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text.strip())
+    unit = match[2] or "B" if match else ""
+    if match is None or unit not in _UNITS:
+        raise ProtocolError(f"memory {text!r} is no size; expected a number and one of {', '.join(_UNITS)}")
+    return int(float(match[1]) * _UNITS[unit])
