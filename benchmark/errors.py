@@ -19,7 +19,18 @@ class ProtocolError(BenchError):
 
 
 class DataError(BenchError):
-    """Data or weights that are missing, unreadable or not what the protocol names."""
+    """Data or weights that are missing, unreadable or not what the protocol names.
+
+    ``findings`` has a sentence for each where one look found several; the first is the message.
+    """
+
+    def __init__(self, *findings: str) -> None:
+        super().__init__(findings[0])
+        self.findings = findings
+
+
+class DataNotFoundError(DataError):
+    """A data set that is not where it was looked for."""
 
 
 class MethodError(BenchError):

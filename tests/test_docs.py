@@ -46,11 +46,12 @@ def commands() -> Iterator[Command]:
 
 
 def options(name: str) -> set[str]:
-    """Return all options of a command, the one for help apart."""
+    """Return all options of a command and of those below it, the one for help apart."""
     command = main.commands[name]
+    below = command.commands.values() if isinstance(command, click.Group) else ()
     return {
         text
-        for p in command.params
+        for p in (*command.params, *(p for part in below for p in part.params))
         if isinstance(p, click.Option)
         for text in p.opts
         if text.startswith("--")

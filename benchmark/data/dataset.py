@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from benchmark.data.archives import Archive
 from benchmark.data.memory import ArrayCache, Cache
 from benchmark.errors import DataError, unknown_name
 
@@ -32,8 +33,8 @@ class Dataset(ABC):
     ``class_names``, 255 for pixels that are ignored. ``has_background`` tells whether label 0 is a class of
     its own or merely the absence of a label. An image's id is unique in the whole dataset.
     ``splits`` names all splits; ``published_images`` tells how many images each has in the published
-    release, where that is known. ``cache`` holds decoded arrays for the loaders. ``root`` is where the data
-    lie, None for a dataset that makes its own.
+    release, where that is known, and ``archives`` the files that it is published in. ``cache`` holds decoded
+    arrays for the loaders. ``root`` is where the data lie, None for a dataset that makes its own.
     """
 
     version: ClassVar[int] = 1
@@ -42,6 +43,9 @@ class Dataset(ABC):
     has_background: bool
     splits: tuple[str, ...]
     published_images: ClassVar[Mapping[str, int]] = {}
+    archives: ClassVar[tuple[Archive, ...]] = ()
+    instructions: ClassVar[str] = ""
+    """How to get the data, where that takes more than ``archives`` say."""
 
     def __init__(self, root: Path | None) -> None:
         self.root = root

@@ -8,21 +8,21 @@ from pathlib import Path
 
 from benchmark.data.dataset import first_duplicate
 from benchmark.data.decode import IMAGE_SUFFIXES
-from benchmark.errors import DataError
+from benchmark.errors import DataError, DataNotFoundError
 
 
 def find_folder(title: str, root: Path | None, parts: Sequence[str], below: Sequence[str]) -> Path:
     """Return ``root`` or the first of its folders ``below`` that has all folders ``parts``.
 
-    Raises DataError where none has, and where ``root`` is None.
+    Raises DataNotFoundError where none has, and where ``root`` is None.
     """
     if root is None:
-        raise DataError(f"{title} needs the folder of its data; got none, expected --data-root")
+        raise DataNotFoundError(f"{title} needs the folder of its data; got none, expected --data-root")
     for folder in (root, *(root / name for name in below)):
         if all((folder / part).is_dir() for part in parts):
             return folder
     places = " or in ".join(["it", *(str(root / name) for name in below)])
-    raise DataError(f"no {title} at {root}; expected {' and '.join(parts)} in {places}")
+    raise DataNotFoundError(f"no {title} at {root}; expected {' and '.join(parts)} in {places}")
 
 
 def read_lines(path: Path, kind: str, line: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,18 +34,20 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cssbench"
 
 
-def pixel_counts(split: Split, cache: Path | None = None) -> Counts:
+def pixel_counts(
+    split: Split, cache: Path | None = None, on_image: Callable[[], object] = lambda: None
+) -> Counts:
     """Return pixels by image and label, (N, C + 1) uint32; ignored pixels are in no column.
 
     ``cache`` is the folder of stored indices (None: :func:`default_cache`). A folder that cannot be written
-    to costs only the time to count again. Raises DataError as reading label maps does, and for a label
-    value beyond the dataset's classes.
+    to costs only the time to count again. ``on_image`` is told of each label map that is read. Raises
+    DataError as reading label maps does, and for a label value beyond the dataset's classes.
     """
     digest = _digest(split)
     path = _path(split, default_cache() if cache is None else cache)
     counts = _load(path, digest, (len(split), len(split.dataset.class_names) + 1))
     if counts is None:
-        counts = _count(split)
+        counts = _count(split, on_image)
         _store(path, digest, counts)
     return counts
 
@@ -89,14 +92,18 @@ def _seal(digest: str, payload: bytes) -> bytes:
     return hashlib.sha256(digest.encode() + payload).digest()
 
 
-def _count(split: Split) -> Counts:
+def _count(split: Split, on_image: Callable[[], object]) -> Counts:
     """Count every label map, several at a time (decoding and counting release Python's lock)."""
+    rows = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        rows = list(pool.map(lambda index: _count_one(split, index), range(len(split))))
+        for row in pool.map(lambda index: count_labels(split, index), range(len(split))):
+            rows.append(row)
+            on_image()
     return np.array(rows, dtype=np.uint32).reshape(len(split), len(split.dataset.class_names) + 1)
 
 
-def _count_one(split: Split, index: int) -> NDArray[np.int64]:
+def count_labels(split: Split, index: int) -> NDArray[np.int64]:
+    """Return an image's pixels by label, (C + 1,). Raises DataError for a map that cannot be read or used."""
     counts = np.bincount(split.label(index).ravel(), minlength=IGNORE + 1)
     classes = len(split.dataset.class_names)
     beyond = np.flatnonzero(counts[classes + 1 : IGNORE])

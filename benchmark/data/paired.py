@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,24 +70,33 @@ class PairedDataset(Dataset):
         """Return the label map in a file, (H, W) uint8. Raises DataError if it cannot be read."""
 
     def _check(self, ids: Iterable[str], listed_in: Path, places: Places) -> None:
-        """Raise DataError for a listed image that has no file, or no label map."""
-        for identity in ids:
-            if identity not in self.images:
-                raise DataError(
-                    f"split list {listed_in} names image {identity!r}, which is not in {places.images}"
-                )
-            if identity not in self.labels:
-                raise DataError(
-                    f"image {self.images[identity]} has no label map; expected "
-                    f"{places.label_name.format(identity)} in {places.labels}"
-                )
+        """Raise DataError, with a finding for each, for listed images that have no file or no label map."""
+        _refuse(self._unpaired(ids, listed_in, places))
 
     def _check_pairs(self, places: Places) -> None:
         """Raise DataError unless every image has a label map and every label map an image.
 
         For layouts without lists, where a file that is not there would shrink a split in silence.
         """
-        self._check(self.images, places.images, places)
-        for identity, path in self.labels.items():
+        alone = (
+            f"label map {path} has no image; expected {identity!r} in {places.images}"
+            for identity, path in self.labels.items()
+            if identity not in self.images
+        )
+        _refuse([*self._unpaired(self.images, places.images, places), *alone])
+
+    def _unpaired(self, ids: Iterable[str], listed_in: Path, places: Places) -> Iterator[str]:
+        for identity in ids:
             if identity not in self.images:
-                raise DataError(f"label map {path} has no image; expected {identity!r} in {places.images}")
+                yield f"split list {listed_in} names image {identity!r}, which is not in {places.images}"
+            elif identity not in self.labels:
+                yield (
+                    f"image {self.images[identity]} has no label map; expected "
+                    f"{places.label_name.format(identity)} in {places.labels}"
+                )
+
+
+def _refuse(findings: Iterable[str]) -> None:
+    found = tuple(findings)
+    if found:
+        raise DataError(*found)

@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.data.archives import Archive
 from benchmark.data.files import find_folder, image_files
 from benchmark.data.masks import plain_table, read_labels
 from benchmark.data.paired import PairedDataset, Places
@@ -33,6 +34,14 @@ CLASSES = """
     plate, monitor, bulletin board, shower, radiator, glass, clock, flag
 """
 HELD_OUT_EVERY = 10
+ARCHIVES = (
+    Archive(
+        name="ADEChallengeData2016.zip",
+        algorithm="sha1",
+        digest="219e1696abb36c8ba3a3afe7fb2f4b4606a897c7",
+        folder=FOLDER,
+    ),
+)
 _TABLE = plain_table(150)
 
 
@@ -47,6 +56,11 @@ class Ade(PairedDataset):
     class_names = tuple(name.strip() for name in CLASSES.replace("\n", " ").split(","))
     has_background = False
     splits = ("train", "held_out", "val")
+    archives = ARCHIVES
+    instructions = (
+        "Agree to the terms on https://groups.csail.mit.edu/vision/datasets/ADE20K/ and get the data of the "
+        "scene parsing challenge, ADEChallengeData2016.zip, from http://sceneparsing.csail.mit.edu/."
+    )
     published_images: ClassVar = {"train": 18189, "held_out": 2021, "val": 2000}
 
     def __init__(self, root: Path | None) -> None:

@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.data.archives import Archive
 from benchmark.data.dataset import IGNORE
 from benchmark.data.files import find_folder, image_files
 from benchmark.data.masks import read_labels, table_of
@@ -39,6 +40,20 @@ CLASSES = {  # name: id in the release, in the order of train ids
     "motorcycle": 32,
     "bicycle": 33,
 }
+ARCHIVES = (
+    Archive(
+        name="leftImg8bit_trainvaltest.zip",
+        algorithm="sha1",
+        digest="2c0b77ce9933cc635adda307fbba5566f5d9d404",
+        folder="leftImg8bit",
+    ),
+    Archive(
+        name="gtFine_trainvaltest.zip",
+        algorithm="sha1",
+        digest="99f532cb1af174f5fcc4c5bc8feea8c66246ddbc",
+        folder="gtFine",
+    ),
+)
 HELD_OUT = ("tubingen", "ulm", "weimar", "zurich")
 _IDS = 34  # 0 to 33, those that have no train id are void
 _FROM_IDS = table_of(
@@ -63,6 +78,11 @@ class Cityscapes(PairedDataset):
     class_names = tuple(CLASSES)
     has_background = False
     splits = ("train", "held_out", "val")
+    archives = ARCHIVES
+    instructions = (
+        "Register on https://www.cityscapes-dataset.com/ and, logged in, get leftImg8bit_trainvaltest.zip "
+        "and gtFine_trainvaltest.zip from its page of downloads."
+    )
     published_images: ClassVar = {"train": 2472, "held_out": 503, "val": 500}
 
     def __init__(self, root: Path | None) -> None:

@@ -25,6 +25,8 @@ class Folder(PairedDataset):
     ``splits/SPLIT.txt`` is a split, one NAME a line.
     """
 
+    instructions = "It is a data set of your own: put images, masks, splits and classes.txt into one folder."
+
     def __init__(self, root: Path | None) -> None:
         super().__init__(root)
         self.folder = find_folder("data set", root, parts=("images", "masks", "splits"), below=())

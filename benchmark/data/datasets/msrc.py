@@ -77,6 +77,11 @@ class Msrc(PairedDataset):
     class_names = tuple(CLASSES)
     has_background = False
     splits = tuple(LISTS)
+    instructions = (
+        "Get the object class recognition image database, version 2, from Microsoft Research Cambridge "
+        "(https://www.microsoft.com/en-us/research/project/image-understanding/), and split lists of one "
+        "file name a line, Train.txt, Validation.txt and Test.txt, as TextonBoost uses them."
+    )
     published_images: ClassVar = {"train": 276, "validation": 59, "test": 256}
 
     def __init__(self, root: Path | None) -> None:

@@ -22,6 +22,7 @@ class Shapes(Dataset):
     class; hue narrows it down without deciding; texture, size and rotation are drawn alike for all.
     """
 
+    instructions = "Its scenes are rendered when they are asked for: there is nothing to get."
     class_names = tuple(FORMS)
     has_background = True
     splits = tuple(_SIZES)

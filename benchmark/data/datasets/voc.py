@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.data.archives import Archive
 from benchmark.data.files import find_folder, image_files, read_list
 from benchmark.data.masks import plain_table, read_labels, to_labels
 from benchmark.data.paired import PairedDataset, Places
@@ -24,6 +25,22 @@ CLASSES = (
 )
 OFFICIAL = ("train", "val")
 SBD = ("benchmark_RELEASE/dataset", "sbd")  # the release's own folder, or where it is put on its own
+ARCHIVES = (  # addresses and checksums as in torchvision.datasets
+    Archive(
+        name="VOCtrainval_11-May-2012.tar",
+        algorithm="md5",
+        digest="6cd6e144f989b92b3379bac3b3de84fd",
+        folder="VOCdevkit/VOC2012",
+        url="https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
+    ),
+    Archive(
+        name="benchmark.tgz",
+        algorithm="md5",
+        digest="82b4d87ceb2ed10f6038a1cba92111cb",
+        folder="benchmark_RELEASE",
+        url="https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz",
+    ),
+)
 _TABLE = plain_table(20)
 
 
@@ -40,6 +57,7 @@ class Voc(PairedDataset):
     class_names = tuple(CLASSES.split())
     has_background = True
     splits = ("train", "augmented", "val")
+    archives = ARCHIVES
     published_images: ClassVar = {"train": 1464, "augmented": 9118, "val": 1449}
 
     def __init__(self, root: Path | None) -> None:
