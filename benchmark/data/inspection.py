@@ -121,7 +121,9 @@ def _unreadable(dataset: Dataset, ids: list[str], on_image: OnImage) -> Iterator
                 attempt(index)
             except DataError as error:
                 faults.append(str(error))
-        return list(dict.fromkeys(faults))  # a label map is held against its image, which may be the broken one
+        return list(
+            dict.fromkeys(faults)
+        )  # a label map is held against its image, which may be the broken one
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for faults in pool.map(read, range(len(every))):
