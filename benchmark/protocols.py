@@ -104,9 +104,15 @@ def load_protocol(name: str, model: str | None = None, split: Split = "test") ->
         epochs=family.epochs,
         augmentation=family.augmentation,
         evaluation=family.evaluation,
-        expected_images=family.expected_images.get(JOINT if joint else f"{scenario}-{setting}"),
+        expected_images=_expected(family, scenario, setting, split),
         model=load_preset(model or family.model),
     )
+
+
+def _expected(family: Family, scenario: str, setting: Setting, split: Split) -> tuple[int, ...] | None:
+    """Return the published numbers of images, which are those of the split that is scored in the end."""
+    key = JOINT if scenario == JOINT else f"{scenario}-{setting}"
+    return family.expected_images.get(key) if split == "test" else None
 
 
 def _family_of(name: str) -> tuple[Family, str]:

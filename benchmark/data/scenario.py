@@ -12,8 +12,10 @@ look-up table has 256 entries, so that a whole batch of label maps is mapped by 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +25,17 @@ from benchmark.data.index import pixel_counts
 from benchmark.errors import DataError, ProtocolError
 from benchmark.protocol import Protocol, Setting
 
+_log = logging.getLogger(__name__)
 Table = NDArray[np.uint8]
 Steps = Sequence[Sequence[int]]
+
+
+class Labels(NamedTuple):
+    """What a dataset's labels are, or what a protocol takes them for; ``owner`` is which of the two."""
+
+    owner: str
+    classes: tuple[str, ...]
+    background: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +101,8 @@ def plan_steps(protocol: Protocol, dataset: Dataset) -> Plan:
     """Apply a protocol to a dataset.
 
     Raises ProtocolError where the two do not fit, and DataError for unreadable label maps, a step
-    without an image, or an image that is both trained on and scored.
+    without an image, or an image that is both trained on and scored. A new class that no image of its step
+    shows is warned of: rare classes can have all their images in later steps.
     """
     _check_fit(protocol, dataset)
     train, test = dataset.split(*protocol.splits.train), dataset.split(protocol.splits.test)
@@ -102,7 +114,14 @@ def plan_steps(protocol: Protocol, dataset: Dataset) -> Plan:
             raise DataError(
                 f"step {index} of {protocol.id} has no image in {train.name} of {dataset.location}"
             )
+        _warn_of_absent(protocol, index, present[step.images])
     return Plan(steps, train, test)
+
+
+def _warn_of_absent(protocol: Protocol, step: int, present: NDArray[np.bool_]) -> None:
+    absent = [protocol.classes[label - 1] for label in protocol.steps[step] if not present[:, label].any()]
+    if absent:
+        _log.warning("step %d of %s has no image that shows %s", step, protocol.id, ", ".join(absent))
 
 
 def _step_data(protocol: Protocol, present: NDArray[np.bool_], step: int) -> StepData:
@@ -113,18 +132,26 @@ def _step_data(protocol: Protocol, present: NDArray[np.bool_], step: int) -> Ste
     )
 
 
+def misfits(protocol: Labels, dataset: Labels) -> Iterator[str]:
+    """Yield a sentence for each thing in which a protocol takes a dataset for what it is not."""
+    if protocol.classes != dataset.classes:
+        differing = sorted(set(protocol.classes) ^ set(dataset.classes)) or ["the same in another order"]
+        yield (
+            f"{protocol.owner} has {len(protocol.classes)} classes and {dataset.owner} has "
+            f"{len(dataset.classes)}; expected the same list, differing: {', '.join(differing)}"
+        )
+    if protocol.background != dataset.background:
+        yield (
+            f"{protocol.owner} says background = {str(protocol.background).lower()}; expected "
+            f"{str(dataset.background).lower()}, as {dataset.owner} has it"
+        )
+
+
 def _check_fit(protocol: Protocol, dataset: Dataset) -> None:
-    if protocol.classes != dataset.class_names:
-        differing = sorted(set(protocol.classes) ^ set(dataset.class_names)) or ["the same in another order"]
-        raise ProtocolError(
-            f"protocol {protocol.id} has {len(protocol.classes)} classes and dataset {dataset.name} has "
-            f"{len(dataset.class_names)}; expected the same list, differing: {', '.join(differing)}"
-        )
-    if protocol.background != dataset.has_background:
-        raise ProtocolError(
-            f"protocol {protocol.id} says background = {str(protocol.background).lower()}; expected "
-            f"{str(dataset.has_background).lower()}, as dataset {dataset.name} has it"
-        )
+    said = Labels(f"protocol {protocol.id}", protocol.classes, protocol.background)
+    there = Labels(f"dataset {dataset.name}", dataset.class_names, dataset.has_background)
+    for misfit in misfits(said, there):
+        raise ProtocolError(misfit)
 
 
 def _check_apart(train: Split, test: Split) -> None:
