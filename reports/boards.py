@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
-from benchmark.metrics import BOARDS, forget_score, mean
+from benchmark.metrics import BOARDS, NetScoreInputs, forget_score, mean
 from benchmark.metrics import Board as NetScoreBoard
 from benchmark.record import Record
 from reports.bootstrap import RankRange
 from reports.columns import COLUMNS, Column
+from reports.comparable import Doubt, doubts, refused_counts
 from reports.load import when
-from reports.runs import Measures, Run, slug
+from reports.runs import Measures, Run, inputs, slug
 from reports.tables import Cell, aggregate
 
 RANKING: NetScoreBoard = "train"
 """The NetScore that orders the rows: the only one of the three in which a method pays for its teacher."""
 REFERENCE = "fine_tune"
 """The method whose time and memory are 1 in a ratio."""
+COUNT_OF: Mapping[NetScoreBoard, str] = {
+    "train": "train_macs_per_image",
+    "clora": "forward_macs",
+    "deploy": "inference_macs",
+}
+"""The column of each NetScore's m."""
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
 
@@ -30,6 +37,11 @@ class Measured(NamedTuple):
 
     run: Run
     measures: Measures
+
+    def inputs(self, board: NetScoreBoard) -> NetScoreInputs:
+        """Return NetScore's p and m of a finished run; m is None where its count is refused here."""
+        p, m = inputs(self.run.record, board)
+        return NetScoreInputs(p, None if self.measures[COUNT_OF[board]] is None else m)
 
 
 @dataclass(frozen=True)
@@ -73,11 +85,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """One protocol and model. ``rows`` in the order of their rank, those without a score last."""
+    """One protocol and model. ``rows`` in the order of their rank, those without a score last.
+
+    ``doubts``: what on it may not be compared, and why.
+    """
 
     first: Record
     rows: tuple[Row, ...]
     joint: Row | None
+    doubts: tuple[Doubt, ...] = ()
 
     @cached_property
     def slug(self) -> str:
@@ -125,10 +141,20 @@ def _group(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[
 
 def _board(runs: Sequence[Run], joint_runs: Sequence[Run]) -> Board:
     references = _references(runs)
-    joint = _joint([Measured(run, _relative(run, references, None)) for run in joint_runs])
+    found = doubts([*runs, *joint_runs], REFERENCE)
+    refused = refused_counts(found)
+    joint = _joint([_measured(run, references, None, refused) for run in joint_runs])
     upper = joint.mean("miou_all_percent") if joint else None
-    measured = [Measured(run, _relative(run, references, upper)) for run in runs]
-    return Board(runs[0].record, _ranked(_rows(measured)), joint)
+    measured = [_measured(run, references, upper, refused) for run in runs]
+    return Board(runs[0].record, _ranked(_rows(measured)), joint, found)
+
+
+def _measured(
+    run: Run, references: Mapping[str, Sequence[Measures]], upper: float | None, refused: Collection[str]
+) -> Measured:
+    """Return a run with its measures; those that are ``refused`` are unknown on this board."""
+    own = _relative(run, references, upper)
+    return Measured(run, {key: None if key in refused else own[key] for key in own} if refused else own)
 
 
 def _references(runs: Iterable[Run]) -> Mapping[str, Sequence[Measures]]:

@@ -233,5 +233,6 @@ def _measures(record: Record, step: StepRecord) -> Iterator[Cost]:
 def _cost(key: str, value: float | None, how: How, note: str) -> Cost:
     column = BY_KEY[key]
     if value is None:
-        return Cost(column.full_name, "", how, column.unknown)
+        counter = how == "counted"
+        return Cost(column.full_name, "", how, "the counter gave no number" if counter else column.unknown)
     return Cost(column.full_name, amount(value, column.kind), how, note)

@@ -12,7 +12,6 @@ from reports.boards import RANKING, REFERENCE, Board, Row
 from reports.columns import BY_KEY, Column, unit
 from reports.pareto import Offer, front
 from reports.published import PublishedPoint
-from reports.runs import inputs
 from reports.specs import (
     Course,
     CoursePanel,
@@ -147,7 +146,7 @@ def trade_off(board: Board, style: Styles, accuracy: Column = BY_KEY[ACCURACY]) 
 
 
 def _product(row: Row) -> float | None:
-    pairs = [inputs(measured.run.record, RANKING) for measured in row.counted]
+    pairs = [measured.inputs(RANKING) for measured in row.counted]
     products = [p * m if p and m else None for p, m in pairs]
     return None if None in products else mean(products)
 

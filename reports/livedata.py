@@ -18,7 +18,6 @@ from reports.boards import Board, Measured, Row
 from reports.columns import BY_KEY, Column, unit
 from reports.docs import read_method
 from reports.figures import ACCURACY, Styles
-from reports.runs import inputs
 from reports.runview import row_names
 from reports.summary import INPUTS
 from reports.tables import rounded
@@ -120,7 +119,7 @@ def _default_on(method: str) -> str | None:
 
 def _logs(runs: Sequence[Measured], name: NetScoreBoard) -> tuple[float | None, float | None]:
     """Return the means over seeds of log10 p and log10 m: a row's NetScore is linear in them."""
-    pairs = [inputs(measured.run.record, name) for measured in runs]
+    pairs = [measured.inputs(name) for measured in runs]
     return _mean_log([p for p, _ in pairs]), _mean_log([m for _, m in pairs])
 
 

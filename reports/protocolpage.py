@@ -64,7 +64,8 @@ class Images(NamedTuple):
     found: int | None
 
 
-class StepView(NamedTuple):
+@dataclass(frozen=True)
+class StepView:
     """What a step adds, and how many images it trains on, by setting."""
 
     index: int

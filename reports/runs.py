@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+from benchmark.measure.operators import suspects
 from benchmark.metrics import BOARDS, Board, NetScoreInputs, RunScores, netscore, netscore_inputs, score
-from benchmark.record import PeakBytes, Record, Seconds, StepRecord, sha256_of
+from benchmark.record import Compute, PeakBytes, Record, Seconds, StepRecord, sha256_of
 from reports.load import Found, hardware
 
 Measures = Mapping[str, float | None]
@@ -80,7 +81,14 @@ def _bytes(record: Record, peak: PeakBytes) -> int | None:
 def inputs(record: Record, board: Board) -> NetScoreInputs:
     """Return NetScore's p and m of a finished run: its last step's."""
     last = record.steps[-1]
-    return netscore_inputs(board, last.parameters, last.compute, record.batch_size)
+    return netscore_inputs(board, last.parameters, comparable(last.compute), record.batch_size)
+
+
+def comparable(compute: Compute) -> Compute:
+    """Return counts without lower bounds: those in which an operator that may be a product is zero."""
+    if suspects(compute.uncounted):
+        compute = replace(compute, inference_macs=None, forward_macs=None)
+    return replace(compute, train_flops=None) if suspects(compute.train_uncounted) else compute
 
 
 def _measures(record: Record, scores: RunScores) -> Measures:
@@ -105,7 +113,7 @@ def _accuracy(record: Record, scores: RunScores) -> dict[str, float | None]:
 
 def _size(record: Record) -> dict[str, float | None]:
     last = record.steps[-1]
-    parameters, compute = last.parameters, last.compute
+    parameters, compute = last.parameters, comparable(last.compute)
     per_image = inputs(record, "train").macs_billions
     return {
         "parameters_total": parameters.total,

@@ -10,7 +10,6 @@ from benchmark.metrics import netscore
 from reports.boards import RANKING, REFERENCE, Board, Row
 from reports.columns import BY_KEY, number, text, unit
 from reports.figures import RATIO_OF
-from reports.runs import inputs
 from reports.runview import Field
 from reports.view import CellView, RowKind, row_id
 
@@ -154,7 +153,7 @@ def worked(board: Board) -> Worked | None:
     if row is None:
         return None
     run = row.counted[0].run
-    a, (p, m) = run.measures["miou_all_percent"], inputs(run.record, RANKING)
+    a, (p, m) = run.measures["miou_all_percent"], row.counted[0].inputs(RANKING)
     score = netscore(a, p, m)
     if a is None or p is None or m is None or score is None:
         return None
