@@ -45,9 +45,10 @@ class Leader(NamedTuple):
 
 
 class NetScoreRow(NamedTuple):
-    """A row's accuracy, and p, m, score and rank on each board."""
+    """A row's accuracy, and p, m, score and rank on each board; ``anchor``: its line in the ranking."""
 
     name: str
+    anchor: str
     kind: RowKind
     cells: tuple[CellView, ...]
 
@@ -121,6 +122,7 @@ def netscores(board: Board) -> tuple[NetScoreRow, ...]:
     return tuple(
         NetScoreRow(
             "joint training" if row is board.joint else row.variant,
+            row_id(row, board),
             "bound" if row is board.joint else "ranked",
             tuple(_netscore_cells(row)),
         )

@@ -32,4 +32,4 @@ def test_an_installed_package_has_every_asset() -> None:
     project = tomllib.loads((ASSETS.parents[1] / "pyproject.toml").read_text())
     endings = {pattern.removeprefix("*") for pattern in project["tool"]["setuptools"]["package-data"]["*"]}
     assert {path.suffix for path in ASSETS.rglob("*") if path.is_file()} <= endings
-    assert "reports/assets/vendor/*.txt" in project["project"]["license-files"]
+    assert "reports/assets/vendor/*.LICENSE.txt" in project["project"]["license-files"]

@@ -69,8 +69,9 @@
 
   // Places of numbers, the largest first; equal ones share a place, an unknown one has none.
   live.places = (values) => {
-    const sorted = values.filter((v) => v !== null).sort((a, b) => b - a);
-    return values.map((v) => (v === null ? null : 1 + sorted.findIndex((other) => other === v)));
+    const first = new Map();
+    values.filter((v) => v !== null).sort((a, b) => b - a).forEach((v, i) => first.has(v) || first.set(v, i + 1));
+    return values.map((v) => first.get(v) ?? null);
   };
 
   const CHANNELS = { "#0072b2": "#3b9ad9", "#8c564b": "#c08a7d" }; // too dark on a dark ground
