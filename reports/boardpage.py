@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from reports.boards import RANKING, Board
 from reports.columns import BY_KEY, text, unit
 from reports.exports import board_rows, class_rows, export, netscore_rows, run_rows
-from reports.figures import ACCURACY, COSTS, RATIO_OF, figures_of
+from reports.figures import ACCURACY, COSTS, RATIO_OF, figures_of, mean_iou, step_names
 from reports.livedata import board_data, script
 from reports.pages import Picture, Site, root
 from reports.published import published_points
 from reports.publishedpage import beside
+from reports.runview import HeatLine, heat_cell, row_names
+from reports.statistics import board_counts
 from reports.summary import INPUTS, facts, leaders, netscores, tags, worked
 from reports.view import board_table, runs_table
 
@@ -40,9 +43,11 @@ def write_board(site: Site, board: Board) -> Picture | None:
         netscores=netscores(board),
         netscore_boards=list(INPUTS),
         worked=worked(board),
+        heat=leader_classes(board),
         printed=beside(board, site.papers.lines),
     )
     site.output.write(f"{folder}/data.js", script("cssbench.board", board_data(board, site.styles)))
+    site.output.write(f"{folder}/counts.js", script("cssbench.counts", board_counts(board)))
     site.page(
         "runs.html.j2", f"{folder}/runs.html", "boards", board=board, table=runs_table(board, root(path))
     )
@@ -51,6 +56,30 @@ def write_board(site: Site, board: Board) -> Picture | None:
     site.table(f"{folder}/netscore", export(netscore_rows(board, INPUTS)))
     site.table(f"{folder}/classes", export(class_rows(board)))
     return next((picture for picture in pictures if picture.figure.name == "trade-off"), None)
+
+
+class ClassTable(NamedTuple):
+    """IoU by class and step of one row, as the page shows it before a reader chooses another."""
+
+    name: str
+    steps: tuple[str, ...]
+    lines: tuple[HeatLine, ...]
+
+
+def leader_classes(board: Board) -> ClassTable | None:
+    """Return the classes of the first row that finished; None without one."""
+    row = next((row for row in board.rows if row.ok), None)
+    if row is None:
+        return None
+    names = row_names(board.first)
+    start = 0 if board.first.background else 1
+    seen = [sum(board.first.step_sizes[: t + 1]) for t in range(len(board.first.step_sizes))]
+    values = mean_iou(row, len(names))
+    lines = [
+        HeatLine(names[i], tuple(heat_cell(v, i <= seen[t]) for t, v in enumerate(values[i])))
+        for i in range(start, len(names))
+    ]
+    return ClassTable(row.variant, step_names(board), tuple(lines))
 
 
 def joint_accuracy(board: Board) -> str:

@@ -174,12 +174,17 @@ def heat_lines(run: Run) -> tuple[HeatLine, ...]:
 
 def _heat(run: Run, row: int, step: int) -> HeatCell:
     iou = run.scores.steps[step].iou
-    if row >= len(iou):
+    value = iou[row] if row < len(iou) else None
+    return heat_cell(None if value is None else 100 * value, row < len(iou))
+
+
+def heat_cell(percent: float | None, learnt: bool) -> HeatCell:
+    """Return a cell of IoU: printed in percent and shaded, or empty with the reason."""
+    if not learnt:
         return HeatCell("", None, "not learnt yet")
-    value = iou[row]
-    if value is None:
+    if percent is None:
         return HeatCell("–", None, "no test pixel and never predicted")
-    return HeatCell(f"{100 * value:.1f}", round(10 * value))
+    return HeatCell(f"{percent:.1f}", round(percent / 10))
 
 
 def mistakes(record: Record) -> tuple[Mistake, ...]:

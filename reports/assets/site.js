@@ -114,7 +114,13 @@
     say(table, `${passing} of ${rows.all.length} rows shown.`);
   }
 
-  cssbench.tables = { columnOf, resort, say };
+  // The body's column of a key.
+  function at(table, key) {
+    const { heads, columns } = table.sorting;
+    return columns.get(heads.find((head) => head.dataset.key === key));
+  }
+
+  cssbench.tables = { at, columnOf, resort, say };
   document.querySelectorAll("table.sortable").forEach(sortable);
   document.querySelectorAll(".controls[data-for]").forEach(filterable);
 })();

@@ -1,0 +1,92 @@
+"""What a board hands to its scripts: counts that are exact or absent, joins, and text that stays text."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import record_factory as factory
+from record_factory import SHAPES_4_2, make
+
+from benchmark.record import Record
+from reports.boards import Board, boards_of
+from reports.figures import styles
+from reports.livedata import board_data, script
+from reports.load import Found
+from reports.runs import scored
+from reports.statistics import EXACT, board_counts, step_counts
+
+
+def _board(*records: Record) -> Board:
+    (board,) = boards_of([scored(Found(f"{i}.json", record)) for i, record in enumerate(records)])
+    return board
+
+
+def test_counts_of_a_matrix_by_hand() -> None:
+    step = make().steps[0]
+    small = replace(step, confusion=((5, 1), (2, 7), (3, 4), (0, 6)))
+    assert step_counts(small) == ((5, 7), (8, 10), (3, 10))
+    assert step_counts(replace(step, confusion=((5, 1), (2, 7)))).future == ()
+
+
+def test_counts_that_a_browser_would_round_are_absent_not_rounded() -> None:
+    record = make()
+    (exact,) = board_counts(_board(record))["rows"][0]
+    assert exact is not None
+    huge = tuple(
+        tuple(EXACT if (i, j) == (1, 1) else v for j, v in enumerate(row))
+        for i, row in enumerate(record.steps[0].confusion)
+    )
+    steps = (replace(record.steps[0], confusion=huge), *record.steps[1:])
+    assert board_counts(_board(replace(record, steps=steps)))["rows"] == [[None]]
+
+
+def test_a_row_is_joined_to_the_one_it_works_on_top_of() -> None:
+    board = _board(
+        make("plop"), make("mib"), make("clora", params={"on": "plop"}), make("clora"),
+        make("clora", params={"on": "ilt"}), make("fine_tune"),
+    )  # fmt: skip
+    rows = board_data(board, styles([board]))["rows"]
+    joined = {row["name"]: None if row["on"] is None else rows[row["on"]]["name"] for row in rows}
+    # Without the parameter it is on its default, by the method's own source; an absent row is no join.
+    assert joined == {
+        "plop": None, "mib": None, "clora:on=plop": "plop", "clora": "mib", "clora:on=ilt": None,
+        "fine_tune": None,
+    }  # fmt: skip
+
+
+def test_means_of_logarithms_give_a_rows_netscore() -> None:
+    board = _board(*(make("mib", seed=seed) for seed in range(3)))
+    (row,) = board_data(board, styles([board]))["rows"]
+    for name, (p, m) in row["logs"].items():
+        assert 20 * (2 * row["log_a"] - 0.5 * p - 0.5 * m) == pytest.approx(
+            board.rows[0].mean(f"netscore_{name}"), abs=1e-12
+        )
+
+
+def test_an_unknown_cost_has_no_logarithm() -> None:
+    record = make()
+    last = record.steps[-1]
+    compute = replace(last.compute, inference_macs=None, train_flops=0)
+    board = _board(replace(record, steps=(*record.steps[:-1], replace(last, compute=compute))))
+    (row,) = board_data(board, styles([board]))["rows"]
+    assert row["logs"]["deploy"][1] is None
+    assert row["logs"]["train"][1] is None
+    assert row["logs"]["clora"][1] is not None
+
+
+def test_failed_rows_have_no_numbers() -> None:
+    board = _board(make(), factory.failed("ewc", SHAPES_4_2, "oom", "out of memory", 1))
+    failed = next(row for row in board_data(board, styles([board]))["rows"] if row["kind"] == "failed")
+    assert failed["values"] is None
+    assert failed["log_a"] is None
+    assert board_counts(board)["rows"][-1] == []
+
+
+@pytest.mark.parametrize("text", ["</script>", "\u2028'); alert(1); ('", "\ud800", "\u202e"])
+def test_a_script_is_ascii_and_one_call_whatever_it_holds(text: str) -> None:
+    content = script("call", {"name": text})
+    assert content.isascii()
+    assert content.count(b"\n") == 1
+    assert json.loads(content.decode().removeprefix("call(").removesuffix(");\n")) == {"name": text}
