@@ -99,9 +99,13 @@ def find_method(name: str, params: Mapping[str, object] | None = None) -> Varian
     values = {field.name: getattr(method, field.name) for field in known}
     changed = {field.name: values[field.name] for field in known if values[field.name] != field.default}
     text = ",".join(f"{key}={value_text(changed[key])}" for key in sorted(changed))
-    files = [Path(inspect.getfile(type(part))) for part in chain(method)]
-    digest = source_digest(files, methods_folders())
+    digest = source_digest(adapter_files(method), methods_folders())
     return Variant(method, f"{method.name}:{text}" if text else method.name, values, digest)
+
+
+def adapter_files(method: Method) -> list[Path]:
+    """Return the file of a method, and those of the methods it works on top of."""
+    return [Path(inspect.getfile(type(part))) for part in chain(method)]
 
 
 def _build(name: str, params: Mapping[str, object]) -> Method:

@@ -64,11 +64,12 @@ def sweep(
 
     grid = Grid(methods, protocols, models or (None,), seeds)
     template = RunSpec(methods[0], protocols[0], **where)
-    entries = run_grid(grid, template, retry, on_entry=lambda entry: click.echo(_line(entry)))
+    entries = run_grid(grid, template, retry, on_entry=lambda entry: click.echo(entry_line(entry)))
     sys.exit(0 if all(entry.status in ("ok", None) for entry in entries) else 1)
 
 
-def _line(entry: Any) -> str:
+def entry_line(entry: Any) -> str:
+    """Return what became of one cell of a grid, on one line."""
     spec: RunSpec = entry.spec
     what = f"{spec.method} · {spec.protocol} · {spec.model or 'default model'} · seed {spec.seed}"
     outcome = f"{entry.decision}: {entry.status}" if entry.status else entry.decision

@@ -170,6 +170,14 @@ class Context:
         folders = [*dict.fromkeys(path.parent for path in self.adapters.values()), *methods_folders()]
         return digest_of(record.method, record.params, {**method_files(), **self.adapters}, folders)
 
+    def is_of_project(self, record: Record) -> bool:
+        """Tell whether a record's source is the one that ships with the project."""
+        try:
+            here = digest_of(record.method, record.params, method_files(), methods_folders())
+        except MethodError:
+            return False
+        return here == record.source_digest
+
     def source_at(self, record: Record, commit: str) -> str | None:
         """Return the digest the method's source had at a commit of this checkout; None if it had none."""
         key = (record.method, str(sorted(record.params.items(), key=str)), commit)

@@ -16,6 +16,8 @@ SPEED = 20.0
 """How much faster than every other run on the same hardware an operation may be, or slower than every one."""
 RATIO = 30.0
 """How many times as long, or as much memory, an iteration may take beside the reference's, and how few."""
+LEAST_TIMED = 20
+"""Timed iterations below which a step is too short for its speed to say anything."""
 WATTS = 5_000.0
 POINTS = 10.0
 """Percentage points of mIoU above the joint bound from which a reader is told."""
@@ -36,13 +38,18 @@ def speed(subject: Subject, context: Context) -> Iterator[Fault]:
                     f"step {step.index}: {what} ran at {found:.2g} FLOPs a second; expected up to {limit:.0e}"
                 )
                 continue
-            yield from _beside(f"step {step.index}: {what}", found, _rates(peers, step.index, rate))
+            others = _rates(peers, step.index, rate) if _is_long(step) else []
+            yield from _beside(f"step {step.index}: {what}", found, others)
         watts = (step.energy_joules or 0.0) / step.seconds.train if step.seconds.train else 0.0
         if watts > WATTS or (step.gpu_utilisation_percent or 0.0) > 100.0:
             used = step.gpu_utilisation_percent
             yield Fault(
                 f"step {step.index} drew {watts:.0f} W at {used} % utilisation; expected up to {WATTS:.0f} W"
             )
+
+
+def _is_long(step: StepRecord) -> bool:
+    return step.seconds.timed_iterations >= LEAST_TIMED
 
 
 def _beside(what: str, found: float, others: Sequence[float]) -> Iterator[Fault]:
@@ -87,7 +94,7 @@ def beside_reference(subject: Subject, context: Context) -> Iterator[Fault]:
         for what, measure in (("seconds", _iteration_seconds), ("peak bytes", _train_bytes)):
             found = measure(step, record)
             others = _rates(peers, step.index, measure)
-            if found is None or not others:
+            if found is None or not others or not _is_long(step):
                 continue
             typical = sorted(others)[len(others) // 2]
             if not typical / RATIO <= found <= typical * RATIO:

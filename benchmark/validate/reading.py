@@ -79,15 +79,12 @@ def read_all(paths: Iterable[Path]) -> Read:
 def _files(path: Path) -> tuple[Path, list[Path]]:
     """Return the folder that ``path`` is or lies in, and the records it stands for."""
     if path.is_dir():
-        found = (file for file in path.rglob("*.json") if not file.name.startswith("."))
-        return path, sorted(file for file in found if _is_record(file.relative_to(path)))
+        under = path / RECORDS if (path / MANIFEST).is_file() else path
+        found = (file for file in under.rglob("*.json") if not file.name.startswith("."))
+        return path, sorted(file for file in found if file.relative_to(path).parts[0] not in _APART)
     if not path.is_file():
         raise RecordError(f"{path} does not exist; expected a record, a folder of records or a bundle")
     return path.parent, [path]
-
-
-def _is_record(place: Path) -> bool:
-    return place.parts[0] not in _APART and place != Path(MANIFEST)
 
 
 def _read(file: Path) -> Subject | Finding:

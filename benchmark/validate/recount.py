@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from benchmark.errors import MethodError
 from benchmark.estimate import Forecast, StepForecast, default_steps, forecast
-from benchmark.finding import find_method, method_files, split_spec
+from benchmark.finding import find_method
 from benchmark.protocol import Protocol
 from benchmark.record import Record, StepRecord
 from benchmark.validate.context import Context
@@ -46,21 +46,13 @@ class Recount:
     def _spec(self, record: Record, context: Context) -> str | Fault:
         """Return what to run, or why nothing is."""
         _, colon, params = record.variant.partition(":")
-        if (submitted := context.adapters.get(record.method)) is not None:
-            if not self.trusted:
-                return note(
-                    "not recounted: that would run the adapter that came along, which takes --trust-code"
-                )
-            return f"{submitted}{colon}{params}"
-        if record.method not in method_files():
-            return note(f"not recounted: there is no adapter of {record.method} here")
-        try:
-            if context.source_here(record) != record.source_digest:
-                return note(f"not recounted: the adapter of {record.method} here is another one")
-            split_spec(record.variant)
-        except MethodError as error:
-            return Fault(str(error))
-        return f"{record.method}{colon}{params}"
+        if context.is_of_project(record):
+            return f"{record.method}{colon}{params}"
+        if (submitted := context.adapters.get(record.method)) is None:
+            return note(f"not recounted: the adapter of {record.method} here, if any, is another one")
+        if not self.trusted:
+            return note("not recounted: that would run the adapter that came along, which takes --trust-code")
+        return f"{submitted}{colon}{params}"
 
     def _forecast(self, spec: str, record: Record, known: Protocol) -> Forecast:
         key = (spec, record.source_digest, known.digest)

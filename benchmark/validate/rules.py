@@ -114,10 +114,16 @@ def validate(paths: Iterable[Path], asked: Asked | None = None) -> Report:
 
 
 def _references(folders: Iterable[Path], read: Read) -> tuple[Subject, ...]:
-    """Return the records that are believed: none of those to be validated, wherever they lie."""
+    """Return the records that are believed: none of those to be validated, nor a copy of one."""
     mine = {subject.path.resolve() for subject in read.subjects}
+    named = {subject.path.name: subject.path for subject in read.subjects}
     known = [folder for folder in folders if folder.is_dir() and any(folder.rglob("*.json"))]
-    return tuple(s for s in read_all(known).subjects if s.path.resolve() not in mine) if known else ()
+
+    def is_mine(path: Path) -> bool:
+        copy = named.get(path.name)
+        return path.resolve() in mine or (copy is not None and copy.read_bytes() == path.read_bytes())
+
+    return tuple(s for s in read_all(known).subjects if not is_mine(s.path)) if known else ()
 
 
 def _recount(asked: Asked) -> list[Rule]:

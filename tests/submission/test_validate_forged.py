@@ -424,5 +424,7 @@ def test_an_older_source_of_the_records_own_commit_is_a_note(
 def test_two_of_one_run_are_seen_across_folders(record: Submitted, board: Path, tmp_path: Path) -> None:
     known = believed(tmp_path / "known")
     twin = copy_run(record.path, known)
+    assert findings(record, known) == []  # a copy of the same file, as a bundle holds it
+    top(finished="2026-11-20T20:00:00+00:00")(record)
     (found,) = findings(record, known)
     assert found.rule == "duplicate" and str(twin) in found.sentence
