@@ -131,6 +131,8 @@ def family_findings(family: Family) -> Iterator[str]:
             yield f"key 'splits.{kind}' trains on {splits.test!r} and scores it; expected splits apart"
     for twice in _repeated(family.classes):
         yield f"key 'classes' has {twice!r} twice; expected each class once"
+    if family.evaluation.crop == "centre" and family.evaluation.window_stride is not None:
+        yield "key 'evaluation.window_stride' is given with crop 'centre'; expected it with whole images"
     yield from _expectation_findings(family)
 
 

@@ -37,11 +37,20 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How test images are shown: whole, or their central square of the preset's image size."""
+    """How test images are shown: whole, or their central square of the preset's image size.
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    With ``window_stride``, images larger than the preset's image size are shown in windows of that size, the
+    next one ``window_stride`` of it further on, and logits are averaged where windows overlap.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     crop: Literal["whole", "centre"] = "whole"
+    window_stride: Annotated[float, Field(gt=0, le=1)] | None = None
+
+    def meaning(self) -> dict[str, Any]:
+        """Return what of it decides results; a key that came later is left out where it changes nothing."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -106,7 +115,7 @@ class Protocol:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over the meaning of the protocol and its model preset, in hexadecimal."""
-        content = _meaning(asdict(self))
+        content = _meaning(asdict(self)) | {"evaluation": self.evaluation.meaning()}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

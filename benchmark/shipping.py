@@ -23,6 +23,8 @@ from benchmark.model import SegModel
 from benchmark.protocol import Protocol
 from benchmark.record import Compute, Parameters
 from benchmark.runtime import Runtime
+from benchmark.sharing import gather_scores, own_share
+from benchmark.windows import Windows
 
 
 def ship(method: Method, model: SegModel, contract: Contract, outputs: int) -> SegModel:
@@ -66,26 +68,39 @@ class Scorer:
 
         On a CPU ``memory`` follows the tensors of the first batch.
         """
-        preset, step = self.protocol.model, contract.step.index
+        preset, step, accelerator = self.protocol.model, contract.step.index, self.runtime.accelerator
         outputs = self.protocol.outputs(step)
         trackers = iter([memory.track(shipped)])
 
         def forward(image: Tensor) -> Tensor:
-            with next(trackers, nullcontext()), self.runtime.accelerator.autocast():
+            with next(trackers, nullcontext()), accelerator.autocast():
                 logits: Tensor = shipped(self.runtime.normalise(image)).logits
             contract.shipped(logits, outputs)
             return logits.float()
 
-        return evaluate(
-            forward,
+        own = evaluate(
+            self._windowed(forward),
             test_batches(
-                self.plan.test, preset=preset, evaluation=self.protocol.evaluation, batch=preset.batch_size
+                self.plan.test,
+                preset=preset,
+                evaluation=self.protocol.evaluation,
+                batch=preset.batch_size,
+                images=own_share(len(self.plan.test), accelerator.process_index, accelerator.num_processes),
             ),
             torch.from_numpy(self.plan.steps[step].evaluation).long().to(self.runtime.device),
             rows=len(self.protocol.row_names),
             columns=outputs,
             on_batch=self.on_scored,
         )
+        return own if accelerator.num_processes == 1 else gather_scores(own)
+
+    def _windowed(self, forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        """Return ``forward``, or what shows it large images in windows where the protocol says so."""
+        preset, stride = self.protocol.model, self.protocol.evaluation.window_stride
+        if stride is None:
+            return forward
+        pixels = max(1, round(stride * preset.image_size))
+        return Windows(forward, preset.image_size, pixels, at_once=preset.batch_size)
 
     def latency(self, shipped: SegModel) -> float:
         """Return the median seconds of one image at the training crop, in the precision it is scored in."""

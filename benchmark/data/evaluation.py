@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -44,15 +44,21 @@ class _Item:
 
 
 def test_batches(
-    split: Split, *, preset: ModelPreset, evaluation: Evaluation, batch: int
+    split: Split,
+    *,
+    preset: ModelPreset,
+    evaluation: Evaluation,
+    batch: int,
+    images: Sequence[int] | None = None,
 ) -> Iterator[TestBatch]:
     """Yield every image of a split once, those of equal size together, at most ``batch`` at a time.
 
-    The order is fixed, but is not that of the split. Raises DataError for an image that cannot be read.
+    ``images``: indices of those to yield, all where None. The order is fixed, but is not that of the split.
+    Raises DataError for an image that cannot be read.
     """
     store = Store(split, preset.resize)
     waiting: dict[tuple[torch.Size, torch.Size], list[_Item]] = {}
-    for index in range(len(split)):
+    for index in range(len(split)) if images is None else images:
         item = _Item(index, _seen(store, index, preset, evaluation))
         waiting.setdefault(item.sizes, []).append(item)
         if len(waiting[item.sizes]) == batch:
