@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +13,6 @@ from benchmark.imagined import Lived, imagined
 from benchmark.protocol import Protocol
 
 MOST = 65_536
-_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
 @dataclass(frozen=True)
@@ -79,12 +77,3 @@ def _narrowed(found: Fit, lived: Lived, usual: int) -> Fit:
     if fits == most:
         return Fit(limit, fits, max(fits_bytes, found.peak_bytes), found.step)
     return Fit(limit, fits, fits_bytes, lived.index)
-
-
-def parse_bytes(text: str) -> int:
-    """Return the bytes of ``8GiB``, ``500 MB`` or ``1073741824``. Raises ProtocolError for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text.strip())
-    unit = match[2] or "B" if match else ""
-    if match is None or unit not in _UNITS:
-        raise ProtocolError(f"memory {text!r} is no size; expected a number and one of {', '.join(_UNITS)}")
-    return int(float(match[1]) * _UNITS[unit])

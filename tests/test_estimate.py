@@ -1,7 +1,6 @@
 """Forecasts against real iterations, by hand, and on what a user may ask for wrongly."""
 
 import json
-import re
 from dataclasses import replace
 
 import pytest
@@ -13,7 +12,7 @@ from benchmark.errors import MethodError, ProtocolError
 from benchmark.estimate import default_steps, forecast
 from benchmark.estimate_text import comparison_table, steps_table
 from benchmark.finding import find_method, method_names
-from benchmark.fitting import Fit, largest_batch, parse_bytes
+from benchmark.fitting import Fit, largest_batch
 from benchmark.imagined import Stage, imagined_plan, stages
 from benchmark.measure.flops import FlopTracker, count_macs
 from benchmark.measure.iterations import IterationMeter
@@ -245,19 +244,6 @@ def test_what_cannot_be_forecast_is_refused_in_a_sentence():
     if not torch.cuda.is_available():
         with pytest.raises(ProtocolError, match="needs a CUDA device"):
             forecast(variant, VIT, device=torch.device("cuda"))
-
-
-@pytest.mark.parametrize(
-    ("text", "size"), [("8GiB", 8 * 2**30), ("1.5 MB", 1_500_000), ("1024", 1024), (" 2 KiB ", 2048)]
-)
-def test_sizes(text, size):
-    assert parse_bytes(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "GiB", "8 gigs", "-1GB", "8G iB"])
-def test_sizes_that_are_none(text):
-    with pytest.raises(ProtocolError, match=re.escape(repr(text))):
-        parse_bytes(text)
 
 
 def test_tables_and_json_hold_the_numbers():

@@ -6,6 +6,8 @@ import json
 
 import click
 
+from benchmark.commands.options import Bytes
+
 
 @click.command()
 @click.option("--method", "methods", multiple=True, help="NAME, NAME:key=value,… or a path. Repeat for more.")
@@ -14,7 +16,7 @@ import click
 @click.option("--model", help="A preset of 'list models', or a path to a .toml file.")
 @click.option("--batch", type=int, help="Images in a batch; the preset's where left out.")
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="The preset's where left out.")
-@click.option("--fit", metavar="SIZE", help="Also find the largest batch that fits, as in 8GiB.")
+@click.option("--fit", type=Bytes(), help="Also find the largest batch that fits, as in 8GiB.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def estimate(
@@ -24,7 +26,7 @@ def estimate(
     model: str | None,
     batch: int | None,
     precision: str | None,
-    fit: str | None,
+    fit: int | None,
     device: str,
     as_json: bool,
 ) -> None:
@@ -37,12 +39,10 @@ def estimate(
     from benchmark.comparing import Asked, Comparison, compare, every_variant
     from benchmark.estimate_text import report
     from benchmark.finding import find_method
-    from benchmark.fitting import parse_bytes
     from benchmark.protocols import load_protocol
 
-    limit = parse_bytes(fit) if fit else None
     asked = Asked(
-        load_protocol(protocol, model), batch, precision, limit, torch.device(device), ends_only=all_methods
+        load_protocol(protocol, model), batch, precision, fit, torch.device(device), ends_only=all_methods
     )
     if all_methods:
         found = compare(tqdm(every_variant(), unit="method", leave=False, disable=None), asked)

@@ -102,8 +102,8 @@ def test_a_fit_in_words():
     [
         (["--method", "mib", "--batch", 0], "batch 0; expected at least 1"),
         (["--all-methods", "--batch", -3], "batch -3; expected at least 1"),
-        (["--method", "mib", "--fit", "plenty"], "memory 'plenty' is no size; expected a number and one of"),
-        (["--method", "mib", "--fit", "1000000GiB"], "holds 65536 images and more"),
+        (["--method", "mib", "--fit", "plenty"], "'plenty' is no size; expected a number and a unit"),
+        (["--method", "mib", "--fit", "1000000TiB"], "holds 65536 images and more"),
         (["--method", "mibb"], "unknown method 'mibb'; did you mean 'mib'?"),
         (["--method", "mib", "--all-methods"], "name methods with --method, or ask for --all-methods"),
         ([], "name methods with --method, or ask for --all-methods"),
