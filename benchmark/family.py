@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from benchmark.errors import ProtocolError, unknown_name
 from benchmark.preset import Count
-from benchmark.protocol import SETTINGS, Augmentation, Evaluation, Setting, Splits
+from benchmark.protocol import MOST_CLASSES, SETTINGS, Augmentation, Evaluation, Setting, Splits
 
 Split = Literal["test", "validation"]
 Steps = tuple[tuple[int, ...], ...]
@@ -51,7 +51,7 @@ class Family:
     background: bool
     model: str
     joint_method: str
-    classes: Annotated[tuple[str, ...], Field(min_length=1)]
+    classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_CLASSES)]
     epochs: Count
     splits: dict[Split, Splits]
     scenarios: dict[str, Steps]

@@ -20,6 +20,7 @@ from benchmark.preset import Count, Fraction, ModelPreset, Positive
 Setting = Literal["sequential", "disjoint", "overlapped"]
 SETTINGS: tuple[Setting, ...] = ("sequential", "disjoint", "overlapped")
 IGNORE = 255
+MOST_CLASSES = IGNORE - 2  # labels are 8 bit: 0, these, one for what a label map must not hold, and 255
 # Names, prose and what a copy of the data is held against say nothing about what is trained or scored:
 # changing them leaves results comparable.
 _COSMETIC = ("id", "name", "scenario", "description", "joint", "joint_method", "expected_images")

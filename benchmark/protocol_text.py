@@ -34,7 +34,7 @@ def definition(protocol: Protocol) -> Iterator[str]:
     rule = f"{protocol.setting}: {_RULES[protocol.setting]}" if protocol.joint else "all classes in one step"
     yield _line("setting", rule)
     yield _line("trained on", " + ".join(protocol.splits.train))
-    yield _line("scored on", f"{protocol.splits.test}; {_keys(asdict(protocol.evaluation))}")
+    yield _line("scored on", f"{protocol.splits.test}; {_keys(protocol.evaluation.meaning())}")
     yield _line("epochs", f"{protocol.epochs} a step")
     yield _line("augmentation", _keys(asdict(protocol.augmentation)))
     bound = f"{protocol.joint}, run" if protocol.joint else "this is it: run"

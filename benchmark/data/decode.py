@@ -36,7 +36,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
             return np.array(image.convert("RGB"))
     except UnidentifiedImageError as error:
         raise DataError(f"{path} is not an image file") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"image {path} cannot be read: {_reason(error)}") from error
 
 
@@ -47,7 +47,7 @@ def size_of(path: Path) -> Size:
             return Size(image.height, image.width)
     except UnidentifiedImageError as error:
         raise DataError(f"{path} is not an image file") from error
-    except OSError as error:
+    except (OSError, Image.DecompressionBombError) as error:
         raise DataError(f"image {path} cannot be read: {_reason(error)}") from error
 
 

@@ -84,6 +84,6 @@ def composed(name: str) -> str:
 
 def _listed(folder: Path) -> list[Path]:
     try:
-        return sorted(folder.iterdir())
+        return sorted(folder.iterdir(), key=lambda path: path.name)
     except OSError as error:
         raise DataError(f"folder {folder} cannot be listed: {error.strerror}") from error

@@ -13,10 +13,10 @@ from PIL import Image, UnidentifiedImageError
 from benchmark.data.dataset import IGNORE
 from benchmark.data.decode import size_of
 from benchmark.errors import DataError
+from benchmark.protocol import MOST_CLASSES
 
 Table = NDArray[np.uint8]
-MOST_CLASSES = 253
-_UNKNOWN = 254
+_UNKNOWN = MOST_CLASSES + 1
 _NO_INDICES = {
     "1": "1 bit a pixel",
     "RGB": "colours",

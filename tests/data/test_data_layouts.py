@@ -434,6 +434,25 @@ def test_images_of_other_modes_are_read_in_colour(tmp_path: Path, mode: str) -> 
     assert found.shape == (32, 24, 3) and np.abs(found.astype(int) - 204).max() <= 4
 
 
+def test_an_image_too_large_to_decode_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_folder(tmp_path)
+    dataset = open_dataset("folder:cells", tmp_path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    for read in (dataset.image, dataset.label):
+        with pytest.raises(DataError, match=r"cannot be read: Image size \(768 pixels\) exceeds limit"):
+            read("test 1")
+
+
+def test_16_bit_images_are_refused(tmp_path: Path) -> None:
+    make_folder(tmp_path)
+    path = tmp_path / "cells" / "images" / "test 1.jpg"
+    Image.new("I;16", (24, 32)).save(path, format="PNG")
+    with pytest.raises(DataError, match=r"has mode I;16; expected 8 bits a channel$"):
+        open_dataset("folder:cells", tmp_path).image("test 1")
+
+
 @pytest.mark.parametrize("name", MAKERS)
 def test_no_folder_and_an_empty_one_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match=r"got none, expected --data-root$"):

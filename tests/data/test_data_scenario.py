@@ -87,6 +87,16 @@ def test_visible_labels_are_those_of_the_table(setting: Setting, step: int) -> N
     np.testing.assert_array_equal(table[FULL], VISIBLE[setting][step])
 
 
+@pytest.mark.parametrize("background", [True, False])
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_plan_shows_the_labels_of_the_table_with_and_without_background(
+    setting: Setting, background: bool
+) -> None:
+    plan = plan_steps(toy_protocol(STEPS, setting, background), toy(background))
+    for step, expected in zip(plan.steps, VISIBLE[setting], strict=True):
+        np.testing.assert_array_equal(step.visible[FULL], expected)
+
+
 def test_evaluation_scores_background_only_where_there_is_one() -> None:
     order = [label for step in STEPS for label in step]
     rows = [[0, 3, 1, 4], [2, 255, 0, 3], [1, 4, 2, 255], [0, 0, 4, 2]]
@@ -146,7 +156,7 @@ def synthetic_labels(classes: int, seed: int) -> list[NDArray[np.uint8]]:
     return labels
 
 
-@pytest.mark.parametrize("name", [name for name in protocol_ids() if not name.endswith("joint")])
+@pytest.mark.parametrize("name", [name for name in protocol_ids() if not name.endswith("-joint")])
 def test_published_scenarios_equal_a_second_reading_of_the_rules(name: str) -> None:
     protocol = load_protocol(name)
     steps = [list(step) for step in protocol.steps]

@@ -126,6 +126,7 @@ def copy(folder: Path, *changes: tuple[str, str], source: Path = FAMILY, name: s
         ("epochs = 2", "epochs = 2  # two"),
         ('dataset = "msrc"\ndescription = "Tests only"', 'description = "Tests only"\ndataset = "msrc"'),
         ("version = 1", 'version = 1\nname = "other"'),
+        ("[aliases]", '[expected_images]\n"2-1-overlapped" = [5, 5, 5]\n\n[aliases]'),
         ("[scenarios]\n", '[scenarios]\n"more" = [[5], [6]]\n'),
         ('joint_method = "fine_tune"', 'joint_method = "mib"'),
         ("[splits.validation]", "[augmentation]\nflip = 0.5\n\n[splits.validation]"),

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from benchmark.data.dataset import first_duplicate
 from benchmark.data.files import find_folder, image_files, read_lines, read_list
-from benchmark.data.masks import MOST_CLASSES, plain_table, read_labels
+from benchmark.data.masks import plain_table, read_labels
 from benchmark.data.paired import PairedDataset, Places
 from benchmark.errors import DataError
+from benchmark.protocol import MOST_CLASSES
 
 BACKGROUND = "background"
 
