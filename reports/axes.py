@@ -168,10 +168,12 @@ def _point(axes: Axes, point: Point) -> None:
 
 
 def draw_courses(figure: Figure, spec: Courses, rows: int = 1) -> None:
-    """Draw mIoU over the steps, a panel each for all, old and new classes, in one row or in ``rows``."""
-    grid = figure.subplots(rows, len(spec.panels) // rows, sharey=True, squeeze=False)
+    """Draw values over the steps, in one row of panels or in ``rows``."""
+    grid = figure.subplots(rows, len(spec.panels) // rows, sharey=spec.shared, squeeze=False)
     for axes, panel in zip(grid.flat, spec.panels, strict=True):
         _panel(axes, panel, spec.ticks)
+        if not spec.shared:
+            axes.set_ylim(top=1.05 * axes.get_ylim()[1])
 
 
 def legend(figure: Figure, place: Place = "outside right upper", columns: int = 1) -> None:

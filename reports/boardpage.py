@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from reports.boards import RANKING, Board
 from reports.columns import BY_KEY, text, unit
+from reports.costfigures import cost_figures
 from reports.exports import board_rows, class_rows, export, netscore_rows, run_rows
 from reports.figures import ACCURACY, COSTS, RATIO_OF, figures_of, mean_iou, step_names
 from reports.livedata import board_data, script
@@ -24,7 +25,8 @@ def write_board(site: Site, board: Board) -> Picture | None:
     folder = f"boards/{board.slug}"
     path = f"{folder}/index.html"
     points = published_points(board, site.papers.lines)
-    pictures = [site.picture(figure, folder) for figure in figures_of(board, site.styles, points)]
+    figures = (*figures_of(board, site.styles, points), *cost_figures(board, site.styles))
+    pictures = [site.picture(figure, folder) for figure in figures]
     site.page(
         "board.html.j2",
         path,

@@ -23,8 +23,13 @@ PHASES = {
     "evaluate": "evaluate",
 }
 SIZES = {"trainable": "trainable", "total": "while training", "deployed": "deployed"}
+_TONE_OF = {
+    "student": 0, "backward": 1, "optimiser": 2, "teacher": 3, "loss": 4, "parameters": 0, "gradients": 1,
+    "state": 4, "activations": 5, "trainable": 1, "total": 4, "while training": 4, "deployed": 0,
+    "prepare": 3, PHASES["instrumented"]: 4, "train": 0, "data wait": 5, "consolidate": 2, "evaluate": 6,
+}  # fmt: skip
+_OTHER = 6
 _WIDTH = 300.0
-_TONES = 7
 
 
 class Piece(NamedTuple):
@@ -147,27 +152,29 @@ def _ordered(parts: Mapping[str, int], order: Sequence[str]) -> dict[str, float]
 
 
 def _bars(lines: Sequence[_Line], kind: Kind, order: Sequence[str] = ()) -> _Drawn:
-    """Draw lines on one scale. A part has the tone of its place in ``order``, the same on every page."""
-    names = [*order, *(name for line in lines for name in line.values if name not in order)]
-    tones = {name: index % _TONES for index, name in enumerate(dict.fromkeys(names))}
+    """Draw lines on one scale; the legend has the parts that are used, those of ``order`` first."""
+    names = dict.fromkeys([*order, *(name for line in lines for name in line.values)])
     totals = [sum(line.values.values()) for line in lines]
     widest = max(totals, default=0.0)
     bars = tuple(
-        Bar(line.name, tuple(_pieces(line.values, tones, widest, kind)), amount(total, kind) if total else "")
+        Bar(line.name, tuple(_pieces(line.values, widest, kind)), amount(total, kind) if total else "")
         for line, total in zip(lines, totals, strict=True)
     )
     used = {name for line in lines for name in line.values}
-    return _Drawn(tuple(Part(name, tone) for name, tone in tones.items() if name in used), bars)
+    return _Drawn(tuple(Part(name, tone(name)) for name in names if name in used), bars)
 
 
-def _pieces(
-    values: Mapping[str, float], tones: Mapping[str, int], widest: float, kind: Kind
-) -> Iterator[Piece]:
+def _pieces(values: Mapping[str, float], widest: float, kind: Kind) -> Iterator[Piece]:
     start = 0.0
     for name, value in values.items():
         width = _WIDTH * (value / widest) if widest else 0.0
-        yield Piece(f"{start:.2f}", f"{width:.2f}", tones[name], f"{name} {amount(value, kind)}")
+        yield Piece(f"{start:.2f}", f"{width:.2f}", tone(name), f"{name} {amount(value, kind)}")
         start += width
+
+
+def tone(part: str) -> int:
+    """Return the tone of a part, 0 to 6: the same on every page and in every figure."""
+    return _TONE_OF.get(part, _OTHER)
 
 
 def amount(value: float, kind: Kind) -> str:

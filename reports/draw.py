@@ -12,7 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from reports.axes import GRID, INK, MUTED, PAPER, draw_courses, draw_heat, draw_scatter, legend, name_points
-from reports.specs import Courses, Heat, Scatter, Spec
+from reports.costaxes import bars_height, draw_bars
+from reports.specs import Bars, Courses, Heat, Scatter, Spec
 
 # Text is drawn as outlines: the same on every machine. parse_math: names with dollars are names.
 STYLE: dict[Any, Any] = {
@@ -68,9 +69,12 @@ def _figure(spec: Spec) -> Figure:
     if isinstance(spec, Scatter):
         figure = _scatter(spec)
     elif isinstance(spec, Courses):
-        figure = Figure(figsize=(8.8, 3.4), layout="constrained")
+        figure = Figure(figsize=(8.8 if len(spec.panels) < 4 else 11, 3.4), layout="constrained")
         draw_courses(figure, spec)
         legend(figure)
+        settle(figure)
+    elif isinstance(spec, Bars):
+        figure = _bars(spec)
         settle(figure)
     else:
         figure = _heat(spec)
@@ -90,6 +94,12 @@ def _scatter(spec: Scatter) -> Figure:
     draw_scatter(axes, spec)
     settle(figure)
     name_points(axes, spec)
+    return figure
+
+
+def _bars(spec: Bars) -> Figure:
+    figure = Figure(figsize=(2.2 + 2.9 * len(spec.panels), bars_height(spec)), layout="constrained")
+    draw_bars(figure, spec)
     return figure
 
 

@@ -13,7 +13,7 @@ from benchmark.record import sha256_of
 from reports.specs import Spec, digest
 
 MANIFEST = "site.json"
-_DRAWN_BY = ("axes.py", "draw.py", "labels.py", "specs.py")
+_DRAWN_BY = ("axes.py", "costaxes.py", "draw.py", "labels.py", "specs.py")
 
 
 class Image(NamedTuple):

@@ -14,8 +14,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from reports.axes import NOTE, draw_courses, draw_heat, draw_scatter, legend, name_points
+from reports.costaxes import bars_height, draw_bars
 from reports.draw import STYLE, settle
-from reports.specs import Courses, Heat, Scatter, Spec
+from reports.specs import Bars, Courses, Heat, Scatter, Spec
 
 Columns = Literal[1, 2]
 Format = Literal["pdf", "svg", "png"]
@@ -76,6 +77,9 @@ def lay_out(spec: PaperSpec, columns: Columns) -> Figure:
         return _scatter(spec, columns)
     if isinstance(spec, Panels):
         figure = _panels(spec, columns)
+    elif isinstance(spec, Bars):
+        figure = _figure(columns, bars_height(spec, rows=1 if columns == 2 else len(spec.panels)))
+        draw_bars(figure, spec, rows=1 if columns == 2 else len(spec.panels))
     else:
         figure = _courses(spec, columns) if isinstance(spec, Courses) else _heat(spec, columns)
     FigureCanvasAgg(figure)

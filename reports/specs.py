@@ -43,7 +43,7 @@ class Scatter:
 
 
 class Course(NamedTuple):
-    """One row's values in percent after each step, and their spread over seeds."""
+    """One row's values after each step, and their spread over seeds."""
 
     label: str
     style: Style
@@ -73,10 +73,11 @@ class CoursePanel(NamedTuple):
 
 @dataclass(frozen=True)
 class Courses:
-    """mIoU over the steps; ``ticks`` names them."""
+    """Values over the steps; ``ticks`` names them. ``shared``: the panels have one scale."""
 
     panels: tuple[CoursePanel, ...]
     ticks: tuple[str, ...]
+    shared: bool = True
 
 
 class HeatPanel(NamedTuple):
@@ -95,7 +96,31 @@ class Heat:
     panels: tuple[HeatPanel, ...]
 
 
-Spec: TypeAlias = Scatter | Courses | Heat
+class BarRow(NamedTuple):
+    """A row of the board and its value of each part."""
+
+    label: str
+    values: tuple[float, ...]
+
+
+class BarPanel(NamedTuple):
+    """Bars by row, of each part, side by side or ``stacked``. ``tones``: of the parts, in all panels."""
+
+    title: str
+    parts: tuple[str, ...]
+    tones: tuple[int, ...]
+    rows: tuple[BarRow, ...]
+    stacked: bool
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Costs by part, a panel a cost, the same rows in all."""
+
+    panels: tuple[BarPanel, ...]
+
+
+Spec: TypeAlias = Scatter | Courses | Heat | Bars
 
 
 def digest(spec: Spec) -> str:
