@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -58,9 +59,14 @@ class Drawing(NamedTuple):
 
 def draw(spec: Spec) -> Drawing:
     """Draw a figure."""
+    return drawing(lambda: _figure(spec))
+
+
+def drawing(build: Callable[[], Figure]) -> Drawing:
+    """Draw what ``build`` lays out, in the style of all figures."""
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box is drawn: names are free text
-        figure = _figure(spec)
+        figure = build()
         FigureCanvasAgg(figure)
         return Drawing(_svg(figure), _png(figure))
 
