@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,6 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 from spine_toys import MODEL, protocol_name, write_method
 
+from benchmark.check import check
+from benchmark.check.toy import TOYS
 from benchmark.cli import main
 from benchmark.provenance import Source
 from benchmark.record import read_record, sha256_of
@@ -97,12 +100,19 @@ def test_from_nothing_to_the_page(tmp_path: Path, tiny_root: Path, words: list[o
     assert "near_pull" in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check on one toy alone: what the check finds is tested elsewhere."""
+    monkeypatch.setattr("benchmark.submit.prepare.check", partial(check, toys=TOYS[:1]))
+
+
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An adapter of a few lines that passes the check."""
     return write(tmp_path_factory.mktemp("plain"), name="plain")
 
 
+@pytest.mark.usefixtures("quick")
 def test_what_is_recorded_is_not_run_again_and_seeds_are_chosen(
     plain: Path, words: list[object], tmp_path: Path, tiny_root: Path
 ) -> None:
@@ -149,6 +159,7 @@ def _tamper(bundle: Path, root: Path) -> None:
     assert "bundle.json: manifest: it cannot be read" in valid(bundle, root).stdout
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_method_that_breaks_a_rule_is_not_run(tmp_path: Path, words: list[object]) -> None:
     bad = write(
         tmp_path,
@@ -164,6 +175,7 @@ def test_a_method_that_breaks_a_rule_is_not_run(tmp_path: Path, words: list[obje
     assert not (tmp_path / "results").exists() and not (tmp_path / "bundle").exists()
 
 
+@pytest.mark.usefixtures("quick")
 def test_records_that_are_not_valid_are_not_bundled(plain: Path, words: list[object], tmp_path: Path) -> None:
     seed = ["--seed", "0"]
     assert invoke("submit", plain, *words, *seed).exit_code == 0
@@ -177,6 +189,7 @@ def test_records_that_are_not_valid_are_not_bundled(plain: Path, words: list[obj
     assert "Not bundled: validation found" in done.stdout and not (tmp_path / "second").exists()
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_method_all_of_whose_runs_fail_is_one_sentence(words: list[object], tmp_path: Path) -> None:
     bad = write(
         tmp_path,
