@@ -234,23 +234,23 @@ def test_it_is_the_policy_that_stops_an_injected_script(
 
 
 def test_a_long_board_is_laid_out_as_it_is_read(tmp_path: Path, quick_figures: None, browser: Any) -> None:
-    for index in range(130):
+    for index in range(122):
         factory.write(make("mib", params={"weight": float(index)}), tmp_path / "r")
     (found,) = build(tmp_path / "r", tmp_path / "site").boards
     path = tmp_path / "site" / "boards" / found.slug / "index.html"
     last = f"tr[id^='{'mib-weight-'}']"
     with visit(browser) as reader:
         page = reader.open(path)
-        assert page.locator(f"#board {last}").count() == 60
+        assert page.locator(f"#board {last}").count() == 40
         page.evaluate("document.querySelector('#board').closest('.scroll').scrollTo(0, 1e6)")
-        page.wait_for_function("document.querySelectorAll('#board tbody tr').length > 60")
-        page.fill("input[type=search]", "weight=129.0")
-        assert _names(page) == ["mib:weight=129.0"]
+        page.wait_for_function("document.querySelectorAll('#board tbody tr').length > 40")
+        page.fill("input[type=search]", "weight=121.0")
+        assert _names(page) == ["mib:weight=121.0"]
         anchor = page.eval_on_selector("#board tbody tr", "row => row.id")
         reader.open(path, f"#{anchor}")
         assert page.locator(f"#{anchor}").is_visible()
     with visit(browser, java_script_enabled=False) as reader:
-        assert reader.open(path).locator(f"#board {last}").count() == 130
+        assert reader.open(path).locator(f"#board {last}").count() == 122
 
 
 def _set(page: Any, exponent: str, value: float) -> None:
@@ -540,3 +540,94 @@ def test_classes_of_one_row_and_of_the_difference_of_two(board: tuple[Board, Pat
         for line in page.eval_on_selector_all("[data-classes=body] tr", grid)
     ]
     assert last == sorted(last, reverse=True)
+
+
+def test_the_tables_filter_holds_for_the_plot(board: tuple[Board, Path], reader: Visit) -> None:
+    page = reader.open(board[1])
+    page.fill("input[type=search]", "-fine_tune -clora")
+    page.wait_for_function("cssbench.plot.points().length < 6")
+    assert set(page.evaluate("cssbench.plot.points().map(p => p.row.name)")) == {"mib", "sdr", "plop"}
+    again = reader.open(board[1], "#" + page.url.partition("#")[2])
+    assert set(again.evaluate("cssbench.plot.points().map(p => p.row.name)")) == {"mib", "sdr", "plop"}
+
+
+def test_without_scripts_every_number_is_there_and_no_control_is(
+    board: tuple[Board, Path], browser: Any
+) -> None:
+    with visit(browser, java_script_enabled=False) as reader:
+        page = reader.open(board[1])
+        assert page.locator(".interactive:visible, .controls:visible").count() == 0
+        assert page.locator("#board tbody td:visible").count() > 8 * 30
+        assert page.locator("#netscore-table tbody td:visible").count() == 7 * 13
+        assert page.locator(".heat tbody tr:visible").count() == 9
+        assert page.locator(".gallery img:visible").count() > 4
+
+
+@pytest.mark.parametrize("width", [390, 1440, 2560])
+def test_no_page_is_wider_than_its_window(board: tuple[Board, Path], browser: Any, width: int) -> None:
+    with visit(browser, viewport={"width": width, "height": 900}, color_scheme="dark") as reader:
+        page = reader.open(board[1])
+        page.click(".chooser summary")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert ground == "rgb(15, 19, 23)"
+
+
+def test_the_heads_of_a_table_stay_in_sight(board: tuple[Board, Path], browser: Any) -> None:
+    with visit(browser, viewport={"width": 700, "height": 380}) as reader:
+        page = reader.open(board[1])
+        head, name = (
+            page.locator("#board th[data-key=miou_new_percent]"),
+            page.locator("#board tbody th").last,
+        )
+        page.evaluate(
+            "() => { const box = document.querySelector('#board').closest('.scroll');"
+            " box.scrollIntoView(); box.scrollTo(200, 1e6); }"
+        )
+        box = page.locator(".scroll:has(#board)").bounding_box()
+        assert head.bounding_box()["y"] >= box["y"]
+        assert head.bounding_box()["y"] < box["y"] + 90
+        assert name.bounding_box()["x"] >= box["x"] - 1
+
+
+def test_paper_gets_tables_and_figures_and_no_controls(board: tuple[Board, Path], reader: Visit) -> None:
+    page = reader.open(board[1])
+    page.emulate_media(media="print")
+    assert page.locator(".interactive:visible, .controls:visible, canvas:visible, nav:visible").count() == 0
+    assert page.locator("#board tbody tr:visible").count() == 8
+    assert page.locator(".gallery img:visible").count() > 4
+
+
+def test_rows_do_not_glide_for_a_reader_who_wants_no_motion(board: tuple[Board, Path], browser: Any) -> None:
+    moving = "document.getAnimations().filter(a => a.effect.target.tagName === 'TR').length"
+    for motion, moves in (("reduce", False), ("no-preference", True)):
+        with visit(browser, reduced_motion=motion) as reader:
+            page = reader.open(board[1])
+            page.evaluate("document.getElementById('netscore').scrollIntoView()")
+            page.check("[data-netscore=all]")
+            _set(page, "beta", 0)
+            _set(page, "alpha", 4)
+            count = page.evaluate(
+                "() => { const s = document.querySelector('[data-netscore=beta]'); s.value = 2;"
+                f" s.dispatchEvent(new Event('input')); return {moving}; }}"
+            )
+            assert (count > 0) == moves
+
+
+def test_every_control_has_a_name_and_is_reached_by_keyboard(
+    board: tuple[Board, Path], reader: Visit
+) -> None:
+    page = reader.open(board[1])
+    page.click(".chooser summary")
+    nameless = page.evaluate(
+        "[...document.querySelectorAll('input, select, button, canvas')].filter(e => e.checkVisibility())"
+        ".filter(e => !(e.ariaLabel || e.labels?.length || e.textContent.trim() || e.title))"
+        ".map(e => e.outerHTML)"
+    )
+    assert nameless == []
+    assert page.locator("[tabindex]:not([tabindex='0']):not([tabindex='-1'])").count() == 0
+    page.focus("[data-netscore=alpha]")
+    before = page.locator("[data-netscore=f-score]").text_content()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("[data-netscore=f-score]").text_content() != before
+    assert page.locator("[data-live=netscore-table]").text_content().startswith("First by train:")

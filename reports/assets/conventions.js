@@ -5,7 +5,7 @@
   const { live, scoring, state, tables } = cssbench;
   const box = document.querySelector("[data-conventions]");
   const table = document.getElementById("board");
-  if (!box || !live.data || !table?.sorting) return;
+  if (!box || !live.data || !table?.sorting || !cssbench.netscore) return;
   const KEYS = ["miou_all_percent", "miou_old_percent", "miou_new_percent", "miou_average_percent", "forgetting_points", "forget_score_points"];
   const SCORES = ["train", "clora", "deploy"];
   const lines = new Map(cssbench.rows(table).all.map((line) => [live.rows.find((row) => row.id === line.id), line]));

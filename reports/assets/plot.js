@@ -9,9 +9,11 @@
   const canvas = part("canvas");
   const MARKERS = { o: "circle", s: "rect", D: "rectRot", "^": "triangle", v: "triangle", P: "cross", X: "crossRot", p: "rectRounded", h: "star" };
   const SPREAD_FOR_LOG = 4;
+  const PAUSE = 120; // ms without a key, after which the plot follows the table's filter
   let chart = null;
   let points = [];
   let focused = -1;
+  let waiting = 0;
 
   function choose(select, keys, wanted) {
     for (const key of keys) {
@@ -25,6 +27,11 @@
     select.value = open.includes(wanted) ? wanted : (open[0] ?? "");
   }
 
+  // The filter of the table holds for the plot too.
+  const ranking = document.getElementById("board");
+  const lines = new Map(cssbench.rows(ranking).all.map((line) => [line.id, line]));
+  const wanted = () => live.rows.filter((row) => row.kind === "ranked" && cssbench.rows(ranking).passes(lines.get(row.id)));
+
   const axis = (name) => part(name).value;
   const ticked = (name) => part(name).checked;
 
@@ -32,7 +39,7 @@
     const [x, y] = [axis("x"), axis("y")];
     const { factor: fx } = live.column(x);
     const { factor: fy } = live.column(y);
-    const known = live.rows.filter((row) => row.kind !== "bound" && row.values[x][0] !== null && row.values[y][0] !== null);
+    const known = wanted().filter((row) => row.values[x][0] !== null && row.values[y][0] !== null);
     const all = known.map((row) => ({
       row,
       x: row.values[x][0] / fx,
@@ -137,7 +144,7 @@
     part("details").replaceChildren(link, `: ${numbers.join("; ")}; ${seeds}.${front}${on}`);
   }
 
-  function table() {
+  function inWords() {
     const [x, y] = [axis("x"), axis("y")];
     part("head").replaceChildren(...["Method", live.column(x).name, live.column(y).name, "Pareto front"].map((text) => live.element("th", text, { scope: "col" })));
     const front = new Set(layers.front(points, better()));
@@ -154,7 +161,7 @@
   function draw() {
     points = found();
     focused = -1;
-    const away = live.rows.filter((row) => row.kind === "ranked").length - points.length;
+    const away = wanted().length - points.length;
     part("missing").textContent = away ? `${away} finished row${away > 1 ? "s" : ""} without both numbers, or below zero on a log axis, not drawn.` : "";
     canvas.setAttribute("aria-label", `${live.column(axis("y")).name} against ${live.column(axis("x")).name} of ${points.length} rows. Left and right arrow keys go from point to point; a table is below.`);
     if (chart) {
@@ -163,7 +170,7 @@
       chart.data.datasets = next.data.datasets;
       chart.update();
     } else chart = new Chart(canvas, config());
-    table();
+    inWords();
     cssbench.plot = { chart, points: () => points };
   }
 
@@ -204,9 +211,16 @@
       });
     }
     for (const name of ["front", "spread", "joins", "names"]) part(name).addEventListener("change", draw);
+    const printed = document.querySelector("details.gallery");
+    if (printed) printed.open = false; // the same plots, as figures
+    if (printed) addEventListener("beforeprint", () => (printed.open = true));
     canvas.addEventListener("keydown", step);
     live.dark.addEventListener("change", draw);
     live.onChange(draw);
+    ranking.addEventListener("filtered", () => {
+      clearTimeout(waiting);
+      waiting = setTimeout(draw, PAUSE);
+    });
     draw();
   }
 

@@ -3,7 +3,7 @@
 "use strict";
 
 (() => {
-  const PORTION = 60;
+  const PORTION = 40; // more than the largest window shows
 
   class Rows {
     constructor(table) {
@@ -12,7 +12,7 @@
       this.all = [...this.body.rows];
       this.passes = () => true;
       this.box = table.closest(".scroll");
-      this.portion = this.box && this.all.length > 2 * PORTION ? PORTION : Infinity;
+      this.portion = this.box && this.all.length > 3 * PORTION ? PORTION : Infinity;
       if (this.portion === Infinity) return;
       this.box.addEventListener("scroll", () => this.box.scrollTop + 2 * this.box.clientHeight > this.box.scrollHeight && this.more());
       this.body.addEventListener("focusin", (event) => this.near(event.target.closest("tr")) && this.more());

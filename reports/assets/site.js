@@ -8,7 +8,7 @@
   function sortable(table) {
     const heads = [...table.tHead.querySelectorAll("th[data-better], th[data-text]")];
     const body = table.tBodies[0];
-    if (!body || body.rows.length < 2) return;
+    if (!body?.rows.length) return;
     const columns = columnOf(table);
     for (const head of heads) {
       const button = document.createElement("button");
@@ -111,6 +111,7 @@
       const own = row.dataset.name ?? "";
       return words.every((word) => (word.startsWith("-") ? !own.includes(word.slice(1)) : own.includes(word)));
     });
+    table.dispatchEvent(new Event("filtered"));
     say(table, `${passing} of ${rows.all.length} rows shown.`);
   }
 
