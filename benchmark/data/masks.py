@@ -58,7 +58,7 @@ def read_indices(path: Path) -> NDArray[np.uint8]:
     with _sentences(path), Image.open(path) as image:
         if image.format != "PNG":
             raise DataError(f"label map {path} is a {image.format} file; expected PNG, which loses nothing")
-        stored = str(image.tile[0].args)  # Pillow scales greyscale of 2 and 4 bits up and still says "L"
+        stored = str(image.tile[0][3])  # Pillow scales greyscale of 2 and 4 bits up and still says "L"
         if image.mode != "P" and stored != "L":
             what = _NO_INDICES.get(image.mode, f"{stored.partition(';')[2]} bits a pixel")
             raise DataError(

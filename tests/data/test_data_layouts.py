@@ -290,6 +290,14 @@ def _image(path: str, mode: str, expected: str, size: tuple[int, int] | None = N
     return harm
 
 
+def _content(path: str, change: Callable[[bytes], bytes], expected: str) -> Breaker:
+    def harm(root: Path) -> str:
+        (root / path).write_bytes(change((root / path).read_bytes()))
+        return expected.format(path=root / path)
+
+    return harm
+
+
 def _append(path: str, line: str, expected: str) -> Breaker:
     def harm(root: Path) -> str:
         with (root / path).open("a", encoding="utf-8") as file:
@@ -308,6 +316,16 @@ BROKEN: dict[str, tuple[str, Breaker]] = {
     "1 bit": ("voc", _image(VOC_MASK, "1", "label map {path} holds 1 bit a pixel")),
     "alpha": ("voc", _image(VOC_MASK, "LA", "label map {path} holds an alpha channel")),
     "another size": ("voc", _image(VOC_MASK, "L", "label map {path} has 3 x 5 pixels; expected", (3, 5))),
+    "truncated": ("voc", _content(VOC_MASK, lambda b: b[:-20], "label map {path} cannot be read: ")),
+    "no image at all": ("voc", _content(VOC_MASK, lambda b: b"<html>", "{path} is not an image file")),
+    "truncated photograph": (
+        "ade",
+        _content(
+            "ADEChallengeData2016/images/validation/ADE_val_00000003.jpg",
+            lambda b: b[: len(b) // 2],
+            "image {path} cannot be read: ",
+        ),
+    ),
     "no list": (
         "voc",
         _gone(
