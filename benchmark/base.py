@@ -30,6 +30,8 @@ _UNRELATED = {
     "fake.py",
     "fitting.py",
     "comparing.py",
+    "profiling.py",
+    "profile_text.py",
     "estimate_text.py",
     "sweep.py",
     "estimate.py",

@@ -1,12 +1,15 @@
-"""``estimate``: what a run will cost, before there is hardware or data for it."""
+"""``estimate`` and ``profile``: what a run will cost, and where the time of an iteration goes."""
 
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
+from typing import Any
 
 import click
 
-from benchmark.commands.options import Bytes
+from benchmark.commands.options import DEVICES, FOLDER, Bytes
 
 
 @click.command()
@@ -51,4 +54,39 @@ def estimate(
     click.echo(json.dumps(found.to_json(), indent=1) if as_json else report(found, in_full=not all_methods))
 
 
-COMMANDS = (estimate,)
+@click.command()
+@click.option("--method", required=True, help="NAME, NAME:key=value,… or a path to a .py file.")
+@click.option("--protocol", required=True, help="An id of 'list protocols', or file.toml:scenario-setting.")
+@click.option("--model", help="A preset of 'list models', or a path to a .toml file.")
+@click.option("--step", type=click.IntRange(min=0), help="The second where left out.")
+@click.option("--iterations", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option("--data-root", type=FOLDER, envvar="CSSBENCH_DATA", help="Folder that holds the data sets.")
+@click.option("--device", type=DEVICES, default="auto", show_default=True)
+@click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Loader processes.")
+@click.option("--out", type=FOLDER, default=Path("runs/profile"), show_default=True)
+def profile(
+    method: str, protocol: str, model: str | None, step: int | None, iterations: int, out: Path, **where: Any
+) -> None:
+    """Show where the time of an iteration goes, by part and operator: table, trace, picture."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: the profiler's own remarks on a CPU
+    from benchmark.profile_text import draw_profile, profile_tables
+    from benchmark.profiling import profile_run
+    from benchmark.recording import RunSpec
+    from benchmark.run import resolve
+
+    run = resolve(RunSpec(method, protocol, model, **where))
+    found = profile_run(run, iterations, out / "trace.json", step)
+    (out / "profile.json").write_text(json.dumps(found.to_json(), indent=1))
+    draw_profile(found, out / "profile.png")
+    click.echo(profile_tables(found))
+    for name, what in _FILES.items():
+        click.echo(f"{what}: {out / name}")
+
+
+_FILES = {
+    "trace.json": "trace, for chrome://tracing or ui.perfetto.dev",
+    "profile.png": "picture",
+    "profile.json": "numbers",
+}
+
+COMMANDS = (estimate, profile)
