@@ -243,7 +243,7 @@ def test_a_long_board_is_laid_out_as_it_is_read(tmp_path: Path, quick_figures: N
         page = reader.open(path)
         assert page.locator(f"#board {last}").count() == 40
         page.evaluate("document.querySelector('#board').closest('.scroll').scrollTo(0, 1e6)")
-        page.wait_for_function("document.querySelectorAll('#board tbody tr').length > 40")
+        page.wait_for_function("() => document.querySelectorAll('#board tbody tr').length > 40")
         page.fill("input[type=search]", "weight=121.0")
         assert _names(page) == ["mib:weight=121.0"]
         anchor = page.eval_on_selector("#board tbody tr", "row => row.id")
@@ -514,7 +514,7 @@ def test_classes_of_one_row_and_of_the_difference_of_two(board: tuple[Board, Pat
     mib, plop = (mean_iou(rows[name], len(names)) for name in ("mib", "plop"))
     page.select_option("[data-classes=one]", label="mib")
     page.wait_for_function(
-        "document.querySelector('[data-classes=says]').textContent.startsWith('IoU of mib')"
+        "() => document.querySelector('[data-classes=says]').textContent.startsWith('IoU of mib')"
     )
     grid = "lines => lines.map(l => [...l.cells].map(c => c.textContent))"
     shown = page.eval_on_selector_all("[data-classes=body] tr", grid)
@@ -523,7 +523,9 @@ def test_classes_of_one_row_and_of_the_difference_of_two(board: tuple[Board, Pat
     for line, values in zip(shown, mib, strict=True):
         assert line[1:] == ["" if v is None else number(v, 1) for v in values]
     page.select_option("[data-classes=other]", label="plop")
-    page.wait_for_function("document.querySelector('[data-classes=says]').textContent.includes('minus plop')")
+    page.wait_for_function(
+        "() => document.querySelector('[data-classes=says]').textContent.includes('minus plop')"
+    )
     shown = page.eval_on_selector_all("[data-classes=body] tr", grid)
     for line, one, other in zip(shown, mib, plop, strict=True):
         apart = [None if a is None or b is None else a - b for a, b in zip(one, other, strict=True)]
@@ -545,7 +547,7 @@ def test_classes_of_one_row_and_of_the_difference_of_two(board: tuple[Board, Pat
 def test_the_tables_filter_holds_for_the_plot(board: tuple[Board, Path], reader: Visit) -> None:
     page = reader.open(board[1])
     page.fill("input[type=search]", "-fine_tune -clora")
-    page.wait_for_function("cssbench.plot.points().length < 6")
+    page.wait_for_function("() => cssbench.plot.points().length < 6")
     assert set(page.evaluate("cssbench.plot.points().map(p => p.row.name)")) == {"mib", "sdr", "plop"}
     again = reader.open(board[1], "#" + page.url.partition("#")[2])
     assert set(again.evaluate("cssbench.plot.points().map(p => p.row.name)")) == {"mib", "sdr", "plop"}
