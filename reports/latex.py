@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from reports.boards import RANKING, REFERENCE, Board, Row
-from reports.columns import BY_KEY, Column, Unit, spread_text, text
+from reports.columns import BY_KEY, Column, Unit, number, spread_text, text
 from reports.paper import Columns
 from reports.plot import seeds_said
 from reports.specs import shown
@@ -33,7 +33,7 @@ HEADINGS = {
     "miou_all_percent": "all",
     "miou_old_percent": "old",
     "miou_new_percent": "new",
-    "forgetting_points": "Forgetting",
+    "forgetting_points": "Forgets",
     "forget_score_points": "To joint",
     "trainable_percent": "Trained",
     "memory_ratio": "Memory",
@@ -65,8 +65,8 @@ def escape(name: str) -> str:
 
 
 def typewriter(name: str) -> str:
-    """Return a name as code; it may break after a comma or a colon."""
-    return r"\texttt{" + re.sub(r"([,:])(?=.)", r"\1\\allowbreak{}", escape(name)) + "}"
+    """Return a name as code; it may break after a comma, a colon or a slash."""
+    return r"\texttt{" + re.sub(r"([,:/])(?=.)", r"\1\\allowbreak{}", escape(name)) + "}"
 
 
 def latex_table(board: Board, columns: Columns, command: str) -> str:
@@ -85,7 +85,7 @@ def latex_table(board: Board, columns: Columns, command: str) -> str:
         f"\\begin{{{kind}}}",
         "\\centering",
         "\\footnotesize",
-        "\\setlength{\\tabcolsep}{4pt}",
+        "\\setlength{\\tabcolsep}{3pt}",
         f"\\caption{{{_caption(board, units, command)}}}",
         f"\\label{{tab:{board.slug}}}",
         f"\\begin{{tabular}}{{@{{}}l{'r' * len(keys)}r@{{}}}}",
@@ -102,7 +102,7 @@ def latex_table(board: Board, columns: Columns, command: str) -> str:
 
 
 def _head(columns: Sequence[Column], units: Mapping[str, Unit]) -> list[str]:
-    """Return the two lines of headings, with a rule under each group."""
+    """Return groups with a rule under each, names, and units in a line of their own: numbers set the width."""
     groups: list[str] = []
     rules: list[str] = []
     at = 2  # counted from 1; the first column is the method
@@ -113,14 +113,13 @@ def _head(columns: Sequence[Column], units: Mapping[str, Unit]) -> list[str]:
             groups.append(f"\\multicolumn{{{width}}}{{c}}{{{title}}}")
             rules.append(f"\\cmidrule(lr){{{at}-{at + width - 1}}}")
         at += width
-    names = [
-        f"{HEADINGS.get(c.key, c.label)} ({_UNITS.get(units[c.key].name, units[c.key].name)})"
-        for c in columns
-    ]
+    names = [HEADINGS.get(c.key, c.label) for c in columns]
+    scales = [f"({_UNITS.get(units[c.key].name, units[c.key].name)})" for c in columns]
     return [
         f" & {' & '.join(groups)} & \\\\",
         " ".join(rules),
         f"Method & {' & '.join(names)} & Seeds \\\\",
+        f" & {' & '.join(scales)} & \\\\",
     ]
 
 
@@ -147,10 +146,12 @@ def _cell(row: Row, column: Column, scale: Unit, best: float | None) -> str:
     cell = row.cells.get(column.key)
     if cell is None or cell.mean is None:
         return "--"
-    mean = _math(text(column, cell.mean, scale))
-    spread = _math(spread_text(column, cell.mean, cell.std, scale))
-    shown_mean = f"\\mathbf{{{mean}}}" if cell.mean == best else mean
-    return f"${shown_mean}$" + (f" {{\\scriptsize$\\pm {spread}$}}" if spread else "")
+    mean, spread = text(column, cell.mean, scale), spread_text(column, cell.mean, cell.std, scale)
+    if column.kind == "decibel":  # a second digit would cost the width of a column and tell nothing
+        mean, spread = number(cell.mean, 1), number(cell.std, 1) if cell.std else ""
+    mean, spread = _math(mean), _math(spread)
+    mean = f"\\mathbf{{{mean}}}" if cell.mean == best else mean
+    return f"${mean}$" + (f"{{\\tiny$\\,\\pm {spread}$}}" if spread else "")
 
 
 def _math(printed: str) -> str:

@@ -22,7 +22,7 @@ KNOWN = set(
     re.findall(
         r"\w+",
         "begin end centering footnotesize setlength tabcolsep caption label toprule cmidrule midrule "
-        "bottomrule multicolumn texttt allowbreak scriptsize pm mathbf times textbackslash textasciitilde "
+        "bottomrule multicolumn texttt allowbreak tiny pm mathbf times textbackslash textasciitilde "
         "textasciicircum textless textgreater textbar char",
     )
 )
@@ -70,14 +70,14 @@ def test_structure_and_numbers(columns: Columns) -> None:
     table = latex_table(board, columns, COMMAND)
     cells = _check(table)
     assert ("table*" in table) == (columns == 2)
-    assert cells[2][0] == "joint training" and "mathbf" not in "".join(cells[2])
+    assert cells[3][0] == "joint training" and "mathbf" not in "".join(cells[3])
     by_name = {line[0]: line for line in cells}
     for row in board.rows[:-1]:
         line = by_name[typewriter(row.variant)]
         cell = row.cells["miou_all_percent"]
         top = max(other.mean("miou_all_percent") or 0 for other in board.rows)
         mean = f"\\mathbf{{{cell.mean:.1f}}}" if cell.mean == top else f"{cell.mean:.1f}"
-        assert line[1] == f"${mean}$ {{\\scriptsize$\\pm {cell.std:.1f}$}}"
+        assert line[1] == f"${mean}${{\\tiny$\\,\\pm {cell.std:.1f}$}}"
         assert line[-1] == "2"
     assert cells[-1][1:] == [
         f"\\multicolumn{{{4 if columns == 1 else 11}}}{{l}}{{no run finished: 1 oom}}",
@@ -98,7 +98,7 @@ def test_one_seed_has_no_spread_and_says_so() -> None:
     table = latex_table(_board(make("mib"), make("sdr")), 2, COMMAND)
     _check(table)
     assert "\\pm" not in table and "One seed a row" in table
-    assert [line[5] for line in _check(table)[2:]] == ["--", "--"]  # to joint: there is none
+    assert [line[5] for line in _check(table)[3:]] == ["--", "--"]  # to joint: there is none
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_names_are_set_as_they_stand(name: str) -> None:
         make("mib", variant=name, protocol=name, model=name), make("sdr", protocol=name, model=name)
     )
     table = latex_table(board, 2, name)
-    assert len(_check(table)) == 4
+    assert len(_check(table)) == 5
 
 
 def test_escaping_by_hand() -> None:
