@@ -12,6 +12,7 @@ from benchmark.metrics import BOARDS, NetScoreInputs, forget_score, mean
 from benchmark.metrics import Board as NetScoreBoard
 from benchmark.record import Record
 from reports.bootstrap import RankRange
+from reports.bound import as_on_board
 from reports.columns import COLUMNS, Column
 from reports.comparable import Doubt, doubts, refused_counts
 from reports.load import when
@@ -143,7 +144,8 @@ def _board(runs: Sequence[Run], joint_runs: Sequence[Run]) -> Board:
     references = _references(runs)
     found = doubts([*runs, *joint_runs], REFERENCE)
     refused = refused_counts(found)
-    joint = _joint([_measured(run, references, None, refused) for run in joint_runs])
+    bounds = [_measured(run, references, None, refused) for run in joint_runs]
+    joint = _joint([Measured(run, as_on_board(run, own, runs[0].record)) for run, own in bounds])
     upper = joint.mean("miou_all_percent") if joint else None
     measured = [_measured(run, references, upper, refused) for run in runs]
     return Board(runs[0].record, _ranked(_rows(measured)), joint, found)

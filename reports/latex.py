@@ -102,7 +102,7 @@ def latex_table(board: Board, columns: Columns, command: str) -> str:
 
 
 def _head(columns: Sequence[Column], units: Mapping[str, Unit]) -> list[str]:
-    """Return groups with a rule under each, names, and units in a line of their own: numbers set the width."""
+    """Return groups, their rules, names, and units in a line of their own: numbers set the width."""
     groups: list[str] = []
     rules: list[str] = []
     at = 2  # counted from 1; the first column is the method

@@ -88,6 +88,23 @@ def test_joint_training_is_a_bound_and_no_board() -> None:
     assert [row.method for row in board.rows] == ["mib", "fine_tune"]
 
 
+def test_joint_training_is_old_and_new_as_the_board_is_whatever_its_own_order() -> None:
+    classes = SHAPES_4_2.classes
+    shuffled = make("fine_tune", SHAPES_4_2.joint_place(), classes=classes[::-1])
+    board = _board(make(), shuffled)
+    assert board.joint is not None
+    background, *iou = scored(Found("x", shuffled)).scores.final.iou
+    by_name = dict(zip(classes[::-1], iou, strict=True))
+    old = [background, *(by_name[name] for name in classes[:4])]
+    new = [by_name[name] for name in classes[4:]]
+    assert board.joint.mean("miou_old_percent") == pytest.approx(100 * statistics.mean(v or 0 for v in old))
+    assert board.joint.mean("miou_new_percent") == pytest.approx(100 * statistics.mean(v or 0 for v in new))
+    other = make("fine_tune", SHAPES_4_2.joint_place(), classes=("another", *classes[1:]))
+    unlike = _board(make(), other).joint
+    assert unlike is not None and unlike.mean("miou_old_percent") is unlike.mean("miou_new_percent") is None
+    assert unlike.mean("miou_all_percent") is not None
+
+
 def test_only_a_joint_run_with_the_protocols_digest_counts() -> None:
     other = make("fine_tune", SHAPES_4_2.joint_place(), protocol_digest=factory.sha("another joint"))
     failed = factory.failed("fine_tune", SHAPES_4_2.joint_place(), "oom", "out of memory", 0)
