@@ -92,6 +92,28 @@ def sample(protocol: str, step: int, images: int, out: Path, data_root: Path | N
     click.echo(str(out.resolve()))
 
 
+@data.command()
+@click.argument("dataset")
+@click.option(
+    "--data-root", type=FOLDER, envvar="CSSBENCH_DATA", required=True, help="Folder to put the data into."
+)
+def download(dataset: str, data_root: Path) -> None:
+    """Download DATASET, going on where it stopped, or say how to get it where one must log in."""
+    from tqdm import tqdm
+
+    from benchmark.data.download import download as get
+
+    with tqdm(desc=dataset, unit="B", unit_scale=True, file=sys.stderr, delay=1, leave=False) as bar:
+
+        def on_bytes(received: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(received - bar.n)
+
+        for folder in get(dataset, data_root, on_bytes):
+            click.echo(str(folder))
+    click.echo(f"cssbench data check {dataset} tells whether all is there.")
+
+
 @contextmanager
 def _bar(what: str, unit: str, total: int | None = None) -> Iterator[Callable[[], object]]:
     """Show a progress bar on standard error once a second has passed, and yield what moves it."""
