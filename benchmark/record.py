@@ -197,6 +197,11 @@ class Record:
     images_digest: Digest | None = None
 
 
+_VERSION = re.compile(rb'"schema":\s*%d\s*[,}]' % SCHEMA)
+_CONSTANT = re.compile(rb"NaN|Infinity")
+"""What Python's JSON allows beyond JSON: in a number's place it is refused, in a text it is not."""
+
+
 @cache
 def _adapter() -> TypeAdapter[Record]:
     return TypeAdapter(Record)
@@ -209,8 +214,25 @@ def read_record(path: Path) -> Record:
     version, or breaks the schema.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
-    except (OSError, UnicodeDecodeError) as error:
+        return parse_record(path.read_bytes(), path)
+    except OSError as error:
+        raise RecordError(f"record {path} cannot be read: {error}") from error
+
+
+def parse_record(text: bytes, path: Path) -> Record:
+    """Validate the content of a record's file, as :func:`read_record` does; ``path`` is named in errors."""
+    if _VERSION.search(text) and not _CONSTANT.search(text):
+        try:
+            return _adapter().validate_json(text, strict=True)
+        except ValidationError:
+            pass  # what is wrong is said rule by rule below
+    return _parse_slowly(text, path)
+
+
+def _parse_slowly(text: bytes, path: Path) -> Record:
+    try:
+        content = json.loads(text.decode("utf-8"), parse_constant=_refuse)
+    except UnicodeDecodeError as error:
         raise RecordError(f"record {path} cannot be read: {error}") from error
     except (ValueError, RecursionError) as error:
         raise RecordError(f"record {path} is not JSON: {error}") from error

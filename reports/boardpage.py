@@ -9,7 +9,15 @@ from reports.boards import RANKING, Board
 from reports.columns import BY_KEY, text, unit
 from reports.costfigures import cost_figures
 from reports.exports import board_rows, class_rows, export, netscore_rows, run_rows
-from reports.figures import ACCURACY, COSTS, RATIO_OF, figures_of, mean_iou, step_names
+from reports.figures import (
+    ACCURACY,
+    COSTS,
+    RATIO_OF,
+    figures_of,
+    mean_iou,
+    step_names,
+    trade_off_figure,
+)
 from reports.livedata import board_data, script
 from reports.pages import Picture, Site, root
 from reports.published import published_points
@@ -82,6 +90,12 @@ def leader_classes(board: Board) -> ClassTable | None:
         for i in range(start, len(names))
     ]
     return ClassTable(row.variant, step_names(board), tuple(lines))
+
+
+def board_picture(site: Site, board: Board) -> Picture | None:
+    """Return a board's picture of the trade-off, written already."""
+    figure = trade_off_figure(board, site.styles)
+    return figure and site.picture(figure, f"boards/{board.slug}")
 
 
 def joint_accuracy(board: Board) -> str:

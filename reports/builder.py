@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from reports.boardpage import write_board
 from reports.boards import Board, boards_of
 from reports.figures import styles
 from reports.load import LeftOut, load
@@ -13,20 +12,28 @@ from reports.markup import environment
 from reports.methodpage import entries, read_methods, write_methods
 from reports.output import Output
 from reports.overview import write_overview
-from reports.pages import Site
+from reports.pages import Picture, Site
+from reports.parallel import chunks, cpus, run_jobs
+from reports.parts import board_job, homes_of, job, runs_job
 from reports.protocolpage import read_scenarios, write_protocols
 from reports.published import read_papers
 from reports.publishedpage import write_published
 from reports.ranges import draws_of, with_ranges
-from reports.runpage import write_run
 from reports.runs import scored
 
 ASSETS = Path(__file__).parent / "assets"
+CHUNK = 50
+"""Runs whose pages are written by one job."""
+SHARED = 200
+"""Runs from which on the work is shared among processes."""
 
 
 @dataclass(frozen=True)
 class BuildSummary:
-    """What a build did. ``left_out``: files that are not on the page, each with its reason."""
+    """What a build did. ``left_out``: files that are not on the page, each with its reason.
+
+    ``changed``: files of the site that were written or removed; in a dry run, that would be.
+    """
 
     index: Path
     boards: tuple[Board, ...]
@@ -35,14 +42,23 @@ class BuildSummary:
     unchanged: int
     removed: int
     left_out: tuple[LeftOut, ...]
+    changed: tuple[str, ...]
 
 
-def build(results: Path, out: Path, methods: dict[str, Path] | None = None) -> BuildSummary:
+def build(
+    results: Path,
+    out: Path,
+    methods: dict[str, Path] | None = None,
+    *,
+    dry: bool = False,
+    processes: int | None = None,
+) -> BuildSummary:
     """Render the site of all records under ``results`` into ``out``: the same bytes for the same records.
 
     Only files that changed are written, only figures whose content changed are drawn, and files of an
     earlier build that are no longer part of the site are removed. ``methods``: the source of each
-    method by name, for its page; None: those of the project. Raises RecordError where ``results`` does
+    method by name, for its page; None: those of the project. ``dry``: nothing is written, only compared.
+    ``processes``: how many share the work (None: as it deserves). Raises RecordError where ``results`` does
     not exist.
     """
     loaded = load(results)
@@ -53,20 +69,35 @@ def build(results: Path, out: Path, methods: dict[str, Path] | None = None) -> B
     listing = read_scenarios()
     left_out = (*loaded.left_out, *documented.left_out, *papers.left_out, *listing.left_out)
     listed = entries(documented.docs, boards, {run.record.method for run in runs})
-    output = Output(out)
+    output = Output(out, dry)
     site = Site(environment(), output, styles(boards), papers, listing.pages)
     for asset in sorted(path for path in ASSETS.rglob("*") if path.is_file()):
         output.write(f"assets/{asset.relative_to(ASSETS).as_posix()}", asset.read_bytes())
-    home = {m.run.slug: board for board in boards for row in board.rows for m in row.runs}
-    drawn = {board.slug: write_board(site, board) for board in boards}
-    for run in runs:
-        write_run(site, run, home.get(run.slug), (results / run.path).read_bytes())
-    write_methods(site, listed, boards)
+    jobs = [board_job(site, board) for board in boards]
+    homes = homes_of(boards)
+    jobs += [runs_job(site, some, homes, results) for some in chunks(runs, CHUNK)]
+    jobs.append(job(site, lambda own: write_methods(own, listed, boards)))
+    jobs.append(job(site, lambda own: write_protocols(own, listing, boards)))
+    pictures: dict[str, Picture] = {}
+    for done in run_jobs(jobs, processes or _worth(len(runs))):
+        output.merge(done.tally)
+        pictures |= done.pictures
     write_published(site)
-    write_protocols(site, listing, boards)
-    pictures = {slug: picture for slug, picture in drawn.items() if picture}
     write_overview(site, boards, runs, listed, left_out, pictures)
-    output.finish()
+    removed = output.finish()
+    tally = output.tally
     return BuildSummary(
-        out / "index.html", boards, len(runs), output.written, output.unchanged, output.removed, left_out
+        out / "index.html",
+        boards,
+        len(runs),
+        len(tally.changed) - removed,
+        tally.unchanged,
+        removed,
+        left_out,
+        tuple(sorted(tally.changed)),
     )
+
+
+def _worth(runs: int) -> int:
+    """Return how many processes a site of so many runs is worth."""
+    return cpus() if runs >= SHARED else 1

@@ -31,15 +31,16 @@ def export(rows: Sequence[Mapping[str, Any]]) -> Export:
 def board_rows(board: Board) -> list[dict[str, Any]]:
     """Return a board's rows, joint training first: mean, spread and number of seeds of every column."""
     bound = [board.joint] if board.joint else []
-    return [_row(board, row, row is board.joint) for row in [*bound, *board.rows]]
+    return [board_row(board, row) for row in [*bound, *board.rows]]
 
 
-def _row(board: Board, row: Row, bound: bool) -> dict[str, Any]:
+def board_row(board: Board, row: Row) -> dict[str, Any]:
+    """Return one row of a board, joint training's or another."""
     fixed = {
         "protocol": board.first.protocol,
         "protocol_digest": board.first.protocol_digest,
         "model": board.first.model,
-        "role": "joint" if bound else "method",
+        "role": "joint" if row is board.joint else "method",
         "variant": row.variant,
         "method": row.method,
         "source_digest": row.source_digest,

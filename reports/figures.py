@@ -100,6 +100,14 @@ def costs(board: Board, style: Styles, accuracy: Column = BY_KEY[ACCURACY]) -> d
     return {key: spec for key, spec in plots.items() if spec}
 
 
+def trade_off_figure(board: Board, style: Styles) -> Figure | None:
+    """Return a board's first figure, which is on the first page too; None without a point."""
+    spec = trade_off(board, style)
+    title = "Accuracy against the cost of learning"
+    caption = "Dotted: equal NetScore. The solid line is the Pareto front."
+    return spec and _figure(board, "trade-off", title, spec)._replace(caption=caption, wide=True)
+
+
 def _redundant(key: str, board: Board) -> bool:
     """Whether ``key`` is a ratio that would repeat the figure of its own column, shown on one hardware."""
     return BY_KEY[key].kind == "ratio" and BY_KEY[RATIO_OF[key]] in board.columns
@@ -107,10 +115,8 @@ def _redundant(key: str, board: Board) -> bool:
 
 def _main_figures(board: Board, style: Styles, papers: Sequence[PublishedPoint]) -> Iterator[Figure]:
     first = " The best row of each method." if len(pictured(board)) < sum(r.ok for r in board.rows) else ""
-    if spec := trade_off(board, style):
-        title = "Accuracy against the cost of learning"
-        caption = "Dotted: equal NetScore. The solid line is the Pareto front."
-        yield _figure(board, "trade-off", title, spec)._replace(caption=caption, wide=True)
+    if first_figure := trade_off_figure(board, style):
+        yield first_figure
     if steps := over_steps(board, style, papers):
         caption = f"Shaded: standard deviation over seeds.{first}"
         if any(panel.papers for panel in steps.panels):

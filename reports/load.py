@@ -10,17 +10,21 @@ from typing import NamedTuple
 
 from benchmark.consistency import check
 from benchmark.errors import RecordError
-from benchmark.record import Record, read_record
+from benchmark.record import Record, parse_record, sha256_of
 
 PUBLISHED = "published"
 
 
 @dataclass(frozen=True)
 class Found:
-    """A record and its path, relative to the results folder and with forward slashes."""
+    """A record and its path, relative to the results folder and with forward slashes.
+
+    ``digest``: SHA-256 of the file; empty where it was not read from one.
+    """
 
     path: str
     record: Record
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,14 @@ def _paths(results: Path) -> list[Path]:
 def _read(path: Path, results: Path) -> Found | LeftOut:
     name = path.relative_to(results).as_posix()
     try:
-        record = read_record(path)
+        content = path.read_bytes()
+        record = parse_record(content, Path(name))  # the page is the same on every machine
         check(record)
+    except OSError as error:
+        return LeftOut(name, f"record {name} cannot be read: {error.strerror}")
     except RecordError as error:
-        return LeftOut(name, str(error).replace(str(path), name))  # the page is the same on every machine
-    return Found(name, record)
+        return LeftOut(name, str(error))
+    return Found(name, record, sha256_of(content))
 
 
 def _newest(found: Sequence[Found]) -> tuple[list[Found], list[LeftOut]]:

@@ -11,7 +11,7 @@ from benchmark.finding import method_files
 from reports.boards import Board, Row
 from reports.columns import BY_KEY
 from reports.docs import MethodDoc, read_method
-from reports.exports import board_rows, export
+from reports.exports import board_row, export
 from reports.load import LeftOut
 from reports.pages import Site, root
 from reports.runs import slug
@@ -98,9 +98,9 @@ def write_methods(site: Site, methods: Sequence[MethodEntry], boards: Sequence[B
         found = [(board, [row for row in board.rows if row.method == entry.name]) for board in boards]
         results = [_results(board, rows, root(path)) for board, rows in found if rows]
         site.page("method.html.j2", path, "methods", entry=entry, doc=entry.doc, results=results)
-        lines = [line for board, _ in found for line in board_rows(board) if line["method"] == entry.name]
+        lines = [board_row(board, row) for board, rows in found for row in rows]
         if lines:
-            site.table(f"methods/{entry.slug}", export([line for line in lines if line["role"] == "method"]))
+            site.table(f"methods/{entry.slug}", export(lines))
 
 
 def _results(board: Board, rows: Sequence[Row], way: str) -> Results:

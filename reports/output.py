@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
@@ -24,30 +27,91 @@ class Image(NamedTuple):
     height: int
 
 
-class Output:
-    """A folder that becomes a site. Files of an earlier build that this one does not write are removed."""
+@dataclass
+class Listing:
+    """What a site holds: digests of its files, keys of its figures, and of its parts key and files."""
 
-    def __init__(self, folder: Path) -> None:
+    files: dict[str, str] = field(default_factory=dict)
+    figures: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass
+class Tally:
+    """What was done. ``changed``: files that were written or removed; in a dry run, that would be."""
+
+    listing: Listing = field(default_factory=Listing)
+    changed: list[str] = field(default_factory=list)
+    unchanged: int = 0
+
+
+class Output:
+    """A folder that becomes a site. Files of an earlier build that this one does not write are removed.
+
+    ``dry``: nothing is written or removed, only noted in the tally.
+    """
+
+    def __init__(self, folder: Path, dry: bool = False) -> None:
         self.folder = folder
-        self.written = 0
-        self.unchanged = 0
-        self.removed = 0
-        self._files: dict[str, str] = {}
-        self._figures: dict[str, str] = {}
+        self.dry = dry
+        self.tally = Tally()
         self._before = _manifest(folder / MANIFEST)
+        self._made: set[Path] = set()
+
+    def apart(self) -> Output:
+        """Return an output to the same folder with a tally of its own, for :meth:`merge`."""
+        other = object.__new__(Output)
+        other.__dict__ |= vars(self) | {"tally": Tally()}
+        return other
+
+    def merge(self, tally: Tally) -> None:
+        """Count what was written through an output apart, in another process it may be."""
+        own = self.tally
+        own.listing.files |= tally.listing.files
+        own.listing.figures |= tally.listing.figures
+        own.listing.parts |= tally.listing.parts
+        own.changed += tally.changed
+        own.unchanged += tally.unchanged
 
     def write(self, path: str, content: bytes) -> None:
         """Write one file, unless it is there with the same bytes."""
+        self.tally.listing.files[path] = sha256_of(content)
         target = self.folder / path
-        self._files[path] = sha256_of(content)
-        if target.is_file() and target.read_bytes() == content:
-            self.unchanged += 1
+        if _read(target) == content:
+            self.tally.unchanged += 1
             return
-        target.parent.mkdir(parents=True, exist_ok=True)
+        self.tally.changed.append(path)
+        if self.dry:
+            return
+        if target.parent not in self._made:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._made.add(target.parent)
         temporary = target.with_name(f".{target.name}.part")
         temporary.write_bytes(content)
         temporary.replace(target)
-        self.written += 1
+
+    @contextmanager
+    def part(self, name: str, key: str) -> Iterator[None]:
+        """Note the files written inside as a part of the site that ``key`` settles."""
+        earlier = set(self.tally.listing.files)
+        yield
+        self.tally.listing.parts[name] = [key, *sorted(self.tally.listing.files.keys() - earlier)]
+
+    def reuse(self, name: str, key: str) -> bool:
+        """Keep a part as the last build left it, if it had the same key and its files are still those."""
+        former, *files = self._before.parts.get(name, [""])
+        known = {path: self._before.files.get(path, "") for path in files}
+        if former != key or not all(_digest(self.folder / path) == known[path] for path in files):
+            return False
+        listing = self.tally.listing
+        listing.files |= known
+        listing.parts[name] = [former, *files]
+        drawn = (path.removesuffix(".svg") for path in files if path.endswith(".svg"))
+        listing.figures |= {
+            path: self._before.figures[path] for path in drawn if path in self._before.figures
+        }
+        self.tally.unchanged += len(files)
+        return True
 
     def figure(self, path: str, spec: Spec) -> Image:
         """Write ``path``.svg and .png, drawn anew only where spec or drawing code changed."""
@@ -60,49 +124,80 @@ class Output:
             svg, png = draw(spec)
         self.write(f"{path}.svg", svg)
         self.write(f"{path}.png", png)
-        self._figures[path] = key
+        self.tally.listing.figures[path] = key
         return Image(path, *_size(svg))
 
     def _cached(self, file: str, figure: str, key: str) -> bytes | None:
-        target = self.folder / file
-        if self._before["figures"].get(figure) != key or not target.is_file():
-            return None
-        content = target.read_bytes()
-        return content if sha256_of(content) == self._before["files"].get(file) else None
+        for listing in (self.tally.listing, self._before):
+            if listing.figures.get(figure) == key:
+                content = _read(self.folder / file)
+                if content is not None and sha256_of(content) == listing.files.get(file):
+                    return content
+        return None
 
-    def finish(self) -> None:
-        """Remove what an earlier build wrote and this one did not, and write the list of files."""
-        for path in sorted(set(self._before["files"]) - set(self._files)):
-            self._remove(path)
-        listing = {"files": dict(sorted(self._files.items())), "figures": dict(sorted(self._figures.items()))}
-        text = json.dumps(listing, indent=1) + "\n"
-        self.write(MANIFEST, text.encode())
+    def finish(self) -> int:
+        """Remove what an earlier build wrote and this did not, and list the files; return how many went."""
+        listing = self.tally.listing
+        stale = sorted(set(self._before.files) - set(listing.files))
+        removed = sum(self._remove(path) for path in stale)
+        tables = [f"{json.dumps(name)}: {_lines(table)}" for name, table in vars(listing).items()]
+        self.write(MANIFEST, ("{" + ",\n".join(tables) + "}\n").encode())
+        return removed
 
-    def _remove(self, path: str) -> None:
+    def _remove(self, path: str) -> bool:
         pure, target = PurePosixPath(path), self.folder / path
         if pure.is_absolute() or ".." in pure.parts or target.is_symlink() or not target.is_file():
-            return
+            return False
+        self.tally.changed.append(path)
+        if self.dry:
+            return True
         target.unlink()
-        self.removed += 1
         for parent in target.parents:
             if parent == self.folder or any(parent.iterdir()):
-                return
+                break
             parent.rmdir()
+        return True
 
 
-def _manifest(path: Path) -> dict[str, dict[str, str]]:
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _digest(path: Path) -> str | None:
+    content = _read(path)
+    return None if content is None else sha256_of(content)
+
+
+def _manifest(path: Path) -> Listing:
     """Return the last build's list; an unreadable one counts as none."""
     try:
         content: Any = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         content = {}
-    tables = {name: content.get(name) if isinstance(content, dict) else None for name in ("files", "figures")}
-    return {name: _strings(table) for name, table in tables.items()}
+    tables = content if isinstance(content, dict) else {}
+    files, figures, parts = (_table(tables.get(name)) for name in ("files", "figures", "parts"))
+    return Listing(
+        {key: value for key, value in files.items() if isinstance(value, str)},
+        {key: value for key, value in figures.items() if isinstance(value, str)},
+        {key: value for key, value in parts.items() if _strings(value)},
+    )
 
 
-def _strings(table: Any) -> dict[str, str]:
-    items = table.items() if isinstance(table, dict) else ()
-    return {key: value for key, value in items if isinstance(key, str) and isinstance(value, str)}
+def _lines(table: dict[str, Any]) -> str:
+    """Return a table as JSON, a line an entry: an encoder told to indent is ten times slower."""
+    entries = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in sorted(table.items()))
+    return "{\n" + ",\n".join(entries) + "}"
+
+
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _strings(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)
 
 
 @cache

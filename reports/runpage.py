@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from reports.boards import Board
+from typing import NamedTuple
+
 from reports.columns import BY_KEY, text, unit
 from reports.costview import breakdowns, costs
 from reports.exports import step_rows
@@ -31,8 +32,19 @@ HEADLINE = (
 )
 
 
-def write_run(site: Site, run: Run, board: Board | None, content: bytes) -> None:
-    """Write a run's page, its record as it is (``content``), and its scores by step."""
+class Home(NamedTuple):
+    """The board a run is on: all that its page says of other runs, so that they may change without it."""
+
+    slug: str
+    protocol: str
+    model: str
+
+
+def write_run(site: Site, run: Run, home: Home | None, content: bytes) -> None:
+    """Write a run's page, its record as it is (``content``), and its scores by step.
+
+    Nothing else may be read here: a page is written anew only where one of these changed.
+    """
     path = f"runs/{run.slug}"
     record = run.record
     site.page(
@@ -42,7 +54,7 @@ def write_run(site: Site, run: Run, board: Board | None, content: bytes) -> None
         record=record,
         slug=run.slug,
         read_from=run.path,
-        board=board,
+        board=home,
         method=slug(record.method, record.method),
         headline=_headline(run),
         steps=[f"+{size}" if t else f"{size} classes" for t, size in enumerate(record.step_sizes)][

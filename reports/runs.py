@@ -17,11 +17,15 @@ Measures = Mapping[str, float | None]
 
 @dataclass(frozen=True)
 class Run:
-    """One record, scored. ``path`` is relative to the results folder; ``slug`` names its page."""
+    """One record, scored. ``path`` is relative to the results folder; ``slug`` names its page.
+
+    ``digest``: SHA-256 of the record's file; empty where it was not read from one.
+    """
 
     path: str
     record: Record
     scores: RunScores
+    digest: str = ""
 
     @property
     def ok(self) -> bool:
@@ -52,7 +56,8 @@ def scored(found: Found) -> Run:
     record = found.record
     firsts = [sum(record.step_sizes[:t]) + 1 for t in range(len(record.step_sizes))]
     rows = [range(first, first + size) for first, size in zip(firsts, record.step_sizes, strict=True)]
-    return Run(found.path, record, score([s.confusion for s in record.steps], rows, record.background))
+    scores = score([s.confusion for s in record.steps], rows, record.background)
+    return Run(found.path, record, scores, found.digest)
 
 
 def slug(name: str, *identity: str) -> str:

@@ -220,7 +220,7 @@ def test_a_figure_is_drawn_again_only_when_what_it_shows_changed(tmp_path: Path)
     same = Output(tmp_path)
     same.figure("a/plot", spec)
     same.finish()
-    assert same.written == 0
+    assert same.tally.changed == []
     (tmp_path / "a/plot.svg").write_bytes(before + b" ")  # a cache that lies is not believed
     repaired = Output(tmp_path)
     repaired.figure("a/plot", spec)
@@ -228,7 +228,7 @@ def test_a_figure_is_drawn_again_only_when_what_it_shows_changed(tmp_path: Path)
     assert (tmp_path / "a/plot.svg").read_bytes() == before
     other = Output(tmp_path)
     other.figure("a/plot", replace(spec, bound=1.0))
-    assert other.written == 2
+    assert len(other.tally.changed) == 2
 
 
 def test_boxes_overlap_as_rectangles_do() -> None:
