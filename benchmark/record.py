@@ -259,11 +259,16 @@ def _first(error: Exception) -> str:
 
 def write_record(record: Record, path: Path) -> None:
     """Write a record whole or not at all: to a temporary file beside it, synced, then renamed."""
+    write_atomic(path, encode_record(record))
+
+
+def encode_record(record: Record) -> bytes:
+    """Return the content of a record's file. Raises ValueError where the record breaks the schema."""
     text = json.dumps(asdict(record), indent=1, ensure_ascii=False, allow_nan=False)
     _adapter().validate_json(text, strict=True)
     # Rows of numbers on one line. No string is touched: none holds a line break.
     compact = re.sub(r"\[\n[\s\d.,eE+-]*\]", lambda row: " ".join(row.group().split()), text)
-    write_atomic(path, compact.encode("utf-8") + b"\n")
+    return compact.encode("utf-8") + b"\n"
 
 
 def write_atomic(path: Path, content: bytes) -> None:

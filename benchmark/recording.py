@@ -16,7 +16,7 @@ from benchmark.finding import Variant
 from benchmark.protocol import Protocol
 from benchmark.protocols import Split
 from benchmark.provenance import source_of_harness
-from benchmark.record import SCHEMA, Record, Status, StepRecord, write_atomic, write_record
+from benchmark.record import SCHEMA, Record, Status, StepRecord, encode_record, write_atomic
 from benchmark.runtime import DeviceChoice, Runtime
 
 
@@ -82,11 +82,9 @@ def record_path(run: Run, started: datetime) -> Path:
 
 
 def write(run: Run, path: Path, ending: Ending) -> Outcome:
-    """Write the record of a run and, first, the matrices by image beside it."""
+    """Write the record of a run and, first, the matrices by image beside it: both or neither."""
     packed = pack_images(ending.images, run.plan.test.ids) if ending.images else None
     beside = path.with_suffix(".npz")
-    if packed:
-        write_atomic(beside, packed.content)
     protocol, preset = run.protocol, run.protocol.model
     source = source_of_harness()
     record = Record(
@@ -126,7 +124,14 @@ def write(run: Run, path: Path, ending: Ending) -> Outcome:
         images_file=beside.name if packed else None,
         images_digest=packed.digest if packed else None,
     )
-    write_record(record, path)
+    content = encode_record(record)
+    try:
+        if packed:
+            write_atomic(beside, packed.content)
+        write_atomic(path, content)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
     return Outcome(record, path)
 
 

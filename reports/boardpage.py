@@ -95,7 +95,7 @@ def leader_classes(board: Board) -> ClassTable | None:
 def board_picture(site: Site, board: Board) -> Picture | None:
     """Return a board's picture of the trade-off, written already."""
     figure = trade_off_figure(board, site.styles)
-    return figure and site.picture(figure, f"boards/{board.slug}")
+    return None if figure is None else site.picture(figure, f"boards/{board.slug}")
 
 
 def joint_accuracy(board: Board) -> str:

@@ -44,6 +44,11 @@ class BuildSummary:
     left_out: tuple[LeftOut, ...]
     changed: tuple[str, ...]
 
+    @property
+    def files(self) -> int:
+        """How many files the site and what of an earlier one does not belong to it have."""
+        return self.written + self.unchanged + self.removed
+
 
 def build(
     results: Path,

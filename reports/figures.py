@@ -105,7 +105,9 @@ def trade_off_figure(board: Board, style: Styles) -> Figure | None:
     spec = trade_off(board, style)
     title = "Accuracy against the cost of learning"
     caption = "Dotted: equal NetScore. The solid line is the Pareto front."
-    return spec and _figure(board, "trade-off", title, spec)._replace(caption=caption, wide=True)
+    if spec is None:
+        return None
+    return _figure(board, "trade-off", title, spec)._replace(caption=caption, wide=True)
 
 
 def _redundant(key: str, board: Board) -> bool:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
-from reports.boards import RANKING, Board, Row, boards_of
+from reports.boards import RANKING, Board, Row
 from reports.columns import BY_KEY, Column, Unit, number, text, unit
-from reports.load import load
-from reports.runs import scored
 from reports.specs import shown
 
 HEADINGS = {
@@ -29,11 +26,6 @@ _LEGEND = (
     f"Ranked by NetScore (NS) {RANKING}, in dB. mIoU, old, new and trained in %; forgets and to joint in\n"
     "points; memory and time of an iteration as ratios to fine_tune on the same hardware; – is unknown."
 )
-
-
-def tables(results: Path) -> str:
-    """Return every board of a results folder as text. Raises RecordError where it does not exist."""
-    return render(boards_of([scored(found) for found in load(results).found]))
 
 
 def render(boards: Sequence[Board]) -> str:

@@ -16,12 +16,12 @@ from reports.boards import boards_of
 from reports.columns import BY_KEY, COLUMNS, GROUPS, number, spread_text, text, unit
 from reports.docs import blocks, read_method
 from reports.exports import board_rows, step_rows
-from reports.load import Found
+from reports.load import Found, load
 from reports.markup import breakable, prose
 from reports.runs import Run, scored
 from reports.runview import heat_lines, loss_charts, measured, mistakes
 from reports.tables import as_json, csv
-from reports.text import render, tables
+from reports.text import render
 
 
 def _run(**values: object) -> Run:
@@ -212,7 +212,7 @@ def test_terminal_table_has_every_row_and_no_control_character(tmp_path: Path) -
     factory.write(make(variant="mib:\x1b[2J=1"), tmp_path, "b")
     factory.write(make("fine_tune", SHAPES_4_2.joint_place()), tmp_path, "c")
     factory.write(factory.failed("sdr", SHAPES_4_2, "oom", "out of memory", 0), tmp_path, "d")
-    printed = tables(tmp_path)
+    printed = render(boards_of([scored(found) for found in load(tmp_path).found]))
     assert "\x1b" not in printed
     lines = printed.splitlines()
     assert lines[0] == "shapes-4-2-overlapped on cnn-small-cpu"

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from benchmark.commands.options import FOLDER
+
+if TYPE_CHECKING:
+    from reports import LeftOut
 
 
 @click.command()
@@ -17,27 +22,51 @@ def demo(results: Path, out: Path) -> None:
     """Train five methods on rendered scenes (a few minutes on a CPU) and build the page."""
     from benchmark.demo import run_demo
 
-    _report(results, out, sweep_failed=run_demo(results, echo=click.echo))
+    failed = run_demo(results, echo=click.echo)
+    _report(results, out)
+    sys.exit(1 if failed else 0)
 
 
 @click.command()
 @click.option("--results", type=FOLDER, default=Path("results"), show_default=True)
 @click.option("--out", type=FOLDER, default=Path("reports/site"), show_default=True)
-def report(results: Path, out: Path) -> None:
+@click.option(
+    "--check", is_flag=True, help="Write nothing; exit with 1 where the site is not what would be built."
+)
+@click.option("--strict", is_flag=True, help="Exit with 1 where anything was left out.")
+def report(results: Path, out: Path, check: bool, strict: bool) -> None:
     """Turn records into the leaderboard: a static site that opens from the file system."""
-    _report(results, out)
+    failed = _differs(results, out, strict) if check else _report(results, out) and strict
+    sys.exit(1 if failed else 0)
 
 
-def _report(results: Path, out: Path, sweep_failed: bool = False) -> None:
+def _report(results: Path, out: Path) -> bool:
+    """Build the site and print its boards; return whether anything was left out."""
     from reports import build
-    from reports.text import tables
+    from reports.text import render
 
     summary = build(results, out)
-    click.echo(tables(results))
-    for left in summary.left_out:
+    click.echo(render(summary.boards))
+    _name(summary.left_out)
+    click.echo(str(summary.index.resolve()))
+    return bool(summary.left_out)
+
+
+def _differs(results: Path, out: Path, strict: bool) -> bool:
+    """Name the files of a site that a build would write or remove; return whether the check failed."""
+    from reports import build
+
+    summary = build(results, out, dry=True)
+    for path in summary.changed:
+        click.echo(f"not what would be built: {path}")
+    _name(summary.left_out)
+    click.echo(f"{len(summary.changed)} of {summary.files} files in {out} differ from what would be built")
+    return bool(summary.changed) or (strict and bool(summary.left_out))
+
+
+def _name(left_out: Sequence[LeftOut]) -> None:
+    for left in left_out:
         click.echo(f"left out: {left}", err=True)
-    click.echo(str((out / "index.html").resolve()))
-    sys.exit(1 if sweep_failed else 0)
 
 
 COMMANDS = (demo, report)

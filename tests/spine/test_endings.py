@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from spine_toys import MODEL, make_msrc, protocol_name, write_method
 
 from benchmark.consistency import check
 from benchmark.errors import DataError, MethodError, ProtocolError
-from benchmark.record import read_record
-from benchmark.recording import RunSpec, record_path
+from benchmark.evaluate import ImageCounts
+from benchmark.record import read_record, write_atomic
+from benchmark.recording import Ending, RunSpec, record_path, write
 from benchmark.run import classify, describe, execute, resolve
 from benchmark.termlog import DivergedError
 
@@ -251,3 +254,24 @@ def test_failures_are_told_apart(failure, status):
 )
 def test_folders_are_left_out_of_a_message(text, expected):
     assert describe(MethodError(text)) == expected
+
+
+@pytest.mark.parametrize("failure", ["schema", "disk"])
+def test_a_record_that_cannot_be_written_leaves_no_counts_by_image_behind(
+    tiny_root, results, monkeypatch, failure
+):
+    spec = RunSpec("fine_tune", protocol_name("2-1-overlapped"), MODEL, data_root=tiny_root, results=results)
+    one = np.ones(1, dtype=np.int64)
+    status = "finished" if failure == "schema" else "error"
+    ending = Ending(datetime.now(UTC), status, None, [], [ImageCounts(one * 0, one, one, one)])
+    path = results / "a.json"
+
+    def full(target: Path, content: bytes) -> None:
+        if target == path:
+            raise OSError("no space left on device")
+        write_atomic(target, content)
+
+    monkeypatch.setattr("benchmark.recording.write_atomic", full)
+    with pytest.raises((ValueError, OSError)):
+        write(resolve(spec), path, ending)
+    assert files(results) == []
