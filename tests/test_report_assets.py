@@ -7,6 +7,9 @@ import re
 import tomllib
 from pathlib import Path
 
+import browser_site
+import pytest
+
 ASSETS = Path(__file__).parents[1] / "reports" / "assets"
 VENDORED = {"chart.umd.min.js": "87364cc2b2a76a6684929e7d6b80b18a897794db38400caff1fcf1791c6925d2"}
 """From the npm package chart.js 4.6.1, ``dist/``."""
@@ -33,3 +36,17 @@ def test_an_installed_package_has_every_asset() -> None:
     endings = {pattern.removeprefix("*") for pattern in project["tool"]["setuptools"]["package-data"]["*"]}
     assert {path.suffix for path in ASSETS.rglob("*") if path.is_file()} <= endings
     assert "reports/assets/vendor/*.LICENSE.txt" in project["project"]["license-files"]
+
+
+@pytest.mark.parametrize(("asked", "outcome"), [("1", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_without_a_browser_its_tests_are_skipped_with_a_reason_or_fail_where_they_were_asked_for(
+    monkeypatch: pytest.MonkeyPatch, asked: str, outcome: type[BaseException]
+) -> None:
+    monkeypatch.setattr(browser_site, "BROWSER", None)
+    monkeypatch.setenv("CSSBENCH_REQUIRE_BROWSER", asked)
+    with pytest.raises(outcome, match="no Chromium on this machine"), browser_site.chromium():
+        pass
+
+
+def test_ci_asks_for_the_browser_tests() -> None:
+    assert "export CSSBENCH_REQUIRE_BROWSER=1" in (ASSETS.parents[1] / ".ci" / "run").read_text()

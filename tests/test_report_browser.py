@@ -175,6 +175,25 @@ def test_the_plot_joins_what_works_on_top_and_knows_its_front(
     assert front == [{"x": 1, "y": 5}, {"x": 2, "y": 6}, {"x": 2, "y": 6}]
 
 
+def test_a_point_under_the_pointer_tells_its_numbers(board: tuple[Board, Path], reader: Visit) -> None:
+    page = reader.open(board[1])
+    page.locator("[data-plot=canvas]").scroll_into_view_if_needed()
+    index, x, y = page.evaluate(
+        "() => { const all = cssbench.plot.chart.getDatasetMeta(0).data;"
+        " const i = all.findIndex((p, n) => cssbench.plot.points()[n].row.name === 'plop');"
+        " return [i, all[i].x, all[i].y]; }"
+    )
+    assert index >= 0
+    page.hover("[data-plot=canvas]", position={"x": x, "y": y})
+    page.wait_for_function("() => document.querySelector('[data-plot=details] a')")
+    row = next(row for row in board[0].rows if row.variant == "plop")
+    said = page.locator("[data-plot=details]").text_content()
+    mean, std = row.cells["miou_all_percent"][:2]
+    assert said.startswith(f"plop: mIoU all {number(mean, 1)} ± {number(std, 1)}")
+    page.click("[data-plot=details] a")
+    assert page.locator("#board tr:target th a").text_content() == "plop"
+
+
 def test_the_plot_is_walked_by_keyboard(board: tuple[Board, Path], reader: Visit) -> None:
     page = reader.open(board[1])
     page.focus("[data-plot=canvas]")
@@ -417,10 +436,9 @@ def _choose(page: Any, background: bool, future: str) -> None:
     elif page.locator("input[name=background][value=left-out]").count():
         page.check("input[name=background][value=counts]")
     page.check(f"input[name=future][value={future}]")
-    page.wait_for_function(
-        "([b, f]) => cssbench.live.convention.background === b && cssbench.live.convention.future === f",
-        arg=[background, future],
-    )
+    own = background and future == "ignored"
+    page.wait_for_function("own => document.body.classList.contains('other-convention') === !own", arg=own)
+    assert page.evaluate("cssbench.live.convention") == {"background": background, "future": future}
 
 
 @pytest.mark.parametrize("place", [SHAPES_4_2, MSRC_11_1], ids=["background", "none"])
