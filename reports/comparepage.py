@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from benchmark.record import write_atomic
 from reports.compare import Comparison, Difference
-from reports.comparetext import Table, names, notes, signed, span, tables, verdict
+from reports.comparetext import Table, names, notes, overview, signed, span, tables, verdict
 from reports.differences import differences, draw_differences
 from reports.markup import environment
 from reports.tables import as_json
@@ -36,17 +36,20 @@ class Section(NamedTuple):
 def write(comparisons: Sequence[Comparison], folder: Path) -> Path:
     """Write page, figures (SVG and PNG) and JSON into ``folder``; return the page's path."""
     sections = [_section(comparison, folder) for comparison in comparisons]
-    write_atomic(folder / PAGE, _page(sections).encode("utf-8", "backslashreplace"))
+    several = overview(comparisons) if len(comparisons) > 1 else None
+    write_atomic(folder / PAGE, _page(sections, several).encode("utf-8", "backslashreplace"))
     write_atomic(folder / "compare.json", as_json([_data(comparison) for comparison in comparisons]))
     return folder / PAGE
 
 
-def _page(sections: Sequence[Section]) -> str:
+def _page(sections: Sequence[Section], several: Table | None) -> str:
     style = (_ASSETS / "site.css").read_text(encoding="utf-8") + _STYLE
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     template = environment().get_template("compare.html.j2")
     a, b = (side.name for side in sections[0].comparison.match[2:])
-    return template.render(style=Markup(style), style_digest=digest, sections=sections, a=a, b=b)
+    return template.render(
+        style=Markup(style), style_digest=digest, sections=sections, several=several, a=a, b=b
+    )
 
 
 def _section(comparison: Comparison, folder: Path) -> Section:

@@ -32,8 +32,20 @@ class Table(NamedTuple):
 
 
 def render(comparisons: Sequence[Comparison]) -> str:
-    """Return comparisons as text, one board after another."""
-    return "\n\n".join(map(comparison_text, comparisons))
+    """Return comparisons as text, one board after another; of several, first what each says of mIoU."""
+    first = [_table(overview(comparisons))] if len(comparisons) > 1 else []
+    return "\n\n\n".join([*first, *map(comparison_text, comparisons)])
+
+
+def overview(comparisons: Sequence[Comparison]) -> Table:
+    """Return final mIoU of all classes, a line a board."""
+    a, b = names(comparisons[0])
+    lines = [
+        (shown(each.match.name, 60), *_cells(found, 1), verdict(found, *names(each)))
+        for each in comparisons
+        for found in [each.scores[0].difference]
+    ]
+    return Table("Final mIoU of all classes", ("board (%)", a, b, *HEAD), tuple(map(Line, lines)))
 
 
 def comparison_text(comparison: Comparison) -> str:

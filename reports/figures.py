@@ -215,7 +215,8 @@ def over_steps(board: Board, style: Styles, papers: Sequence[PublishedPoint] = (
     Of ``papers`` those are shown whose means are over the same classes as the board's.
     """
     rows = pictured(board)
-    bounds = {"all": rounded(board.joint.mean(ACCURACY)) if board.joint else None}
+    keys = ("all", "old", "new")
+    bounds = {key: rounded(board.joint.mean(f"miou_{key}_percent")) if board.joint else None for key in keys}
     panels = tuple(
         CoursePanel(
             f"mIoU {key} (%)",

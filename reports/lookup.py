@@ -8,6 +8,7 @@ from dataclasses import replace
 from benchmark.errors import RecordError, unknown_name
 from reports.boards import Board
 from reports.columns import BY_KEY, Column
+from reports.specs import shown
 
 _DIGITS = 8
 
@@ -15,7 +16,8 @@ _DIGITS = 8
 def board_name(board: Board, boards: Iterable[Board]) -> str:
     """Return ``protocol/model``, with digits of its protocol's digest where several boards bear that name."""
     twins = [other for other in boards if _plain(other) == _plain(board)]
-    return _plain(board) if len(twins) < 2 else f"{_plain(board)}@{board.first.protocol_digest[:_DIGITS]}"
+    name = shown(_plain(board), 120)
+    return name if len(twins) < 2 else f"{name}@{board.first.protocol_digest[:_DIGITS]}"
 
 
 def _plain(board: Board) -> str:
@@ -43,6 +45,11 @@ def _is(board: Board, name: str) -> bool:
     return name in (board.first.protocol, _plain(board))
 
 
+def shown_all(names: Iterable[str]) -> list[str]:
+    """Return free text fit for a message: printable characters alone."""
+    return [shown(name, 80) for name in names]
+
+
 def only(board: Board, variants: Sequence[str]) -> Board:
     """Return a board with the rows of ``variants`` alone, ranks as they were; all rows for none.
 
@@ -51,7 +58,7 @@ def only(board: Board, variants: Sequence[str]) -> Board:
     known = {row.variant for row in board.rows}
     for variant in variants:
         if variant not in known:
-            raise RecordError(unknown_name(f"variant of {_plain(board)}", variant, known))
+            raise RecordError(unknown_name(f"variant of {board_name(board, [])}", variant, shown_all(known)))
     return replace(board, rows=tuple(row for row in board.rows if row.variant in variants or not variants))
 
 

@@ -13,7 +13,7 @@ from benchmark.errors import RecordError, unknown_name
 from benchmark.record import Record, read_record
 from reports.boards import Board, Measured, Row, boards_of, is_bound
 from reports.load import Found, Loaded, load, when
-from reports.lookup import board_name, find_board
+from reports.lookup import board_name, find_board, shown_all
 from reports.runs import scored
 
 _DIGITS = 8
@@ -106,7 +106,7 @@ def _with_both(pool: Pool, names: Sequence[str]) -> list[Board]:
     for name, boards in on.items():
         if not boards:
             known = {row.variant for board in pool.boards for row in board.rows if row.ok}
-            raise RecordError(unknown_name("variant", name, known))
+            raise RecordError(unknown_name("variant", name, shown_all(known)))
     both = [board for board in on[names[0]] if board in on[names[1]]]
     if not both:
         lists = [", ".join(board_name(b, pool.boards) for b in boards) for boards in on.values()]
@@ -134,7 +134,9 @@ def _side_of_row(pool: Pool, board: Board, name: str) -> Side:
     rows = _rows(board, name)
     if not rows:
         known = {row.variant for row in board.rows if row.ok}
-        raise RecordError(unknown_name(f"variant of {board_name(board, pool.boards)}", name, known))
+        raise RecordError(
+            unknown_name(f"variant of {board_name(board, pool.boards)}", name, shown_all(known))
+        )
     row, others = rows[0], rows[1:]
     members = tuple(Member(measured, pool.results / measured.run.path) for measured in row.counted)
     note = f"the newest of {len(rows)} sources, {row.source_digest[:_DIGITS]}" if others else ""

@@ -25,7 +25,7 @@ from benchmark.record import read_record, write_atomic
 from reports.bootstrap import Interval, image_weights
 from reports.compare import Comparison, Difference, compare
 from reports.comparepage import write
-from reports.comparetext import notes, render, signed, span
+from reports.comparetext import notes, overview, render, signed, span, tables
 from reports.differences import differences, draw_differences
 from reports.load import Found
 from reports.runs import scored
@@ -259,7 +259,13 @@ def test_all_boards_that_have_both_or_those_named(tmp_path: Path) -> None:
         for method in ("mib", "sdr"):
             factory.write(make(method, place), tmp_path)
     factory.write(make("mib", VOC_13_1), tmp_path)
-    assert len(compare(tmp_path, "mib", "sdr")) == 2
+    both = compare(tmp_path, "mib", "sdr")
+    assert [each.match.name.partition("-")[0] for each in both] == ["msrc", "shapes"]
+    assert render(both).startswith("Final mIoU of all classes") and not render(both[:1]).startswith("Final")
+    assert [line.cells[0] for line in overview(both).lines] == [each.match.name for each in both]
+    assert overview(both).lines[0].cells[1:4] == tables(both[0])[0].lines[0].cells[1:4]
+    page = write(both, tmp_path / "out").read_text()
+    assert page.count("<table>") == 1 + 2 * 3 and page.count("<img") == 2
     (one,) = compare(tmp_path, "mib", "sdr", [SHAPES, SHAPES])
     assert one.match.name == SHAPES
 
@@ -278,6 +284,7 @@ def _refusals(folder: Path) -> dict[str, tuple[list[str], str]]:
     split = str(factory.write(make("sdr", split="validation"), folder))
     joint = str(factory.write(make("fine_tune", SHAPES_4_2.joint_place()), folder))
     forged = str(factory.write(make("ilt", classes=("x", *SHAPES_4_2.classes[1:])), folder))
+    factory.write(make("sdr", variant="sdr:\x1b[31m"), folder, "control")
     broken = folder / "broken.json"
     broken.write_text("{")
     return {
@@ -295,6 +302,7 @@ def _refusals(folder: Path) -> dict[str, tuple[list[str], str]]:
         "missing": (["nowhere.json", run], "nowhere.json cannot be read"),
         "forged": ([forged, run], "name one protocol digest, but differ in classes or steps"),
         "folder": (["mib", "sdr", "--results", str(folder / "none")], "does not exist"),
+        "control characters": (["sd", "mib"], r"known: [^\x1b]*sdr:\?\[31m"),
         "other board": ([run, "mib", "--board", "msrc-16-5-overlapped"], "are not comparable"),
     }
 
