@@ -14,6 +14,7 @@ from benchmark.validate.reading import Subject
 
 TENTHS = 10
 PHASES = {"prepare", "train", "consolidate", "evaluate"}
+MOST_THREADS = 65_536
 BYTES = 4  # of a parameter in float32, in which all training keeps them
 STUDENT_SHARE = 0.9
 """Of the student's own forward pass an iteration must at least have: counters differ by a hair."""
@@ -99,6 +100,10 @@ def seconds(subject: Subject, context: Context) -> Iterator[Fault]:
             yield Fault(
                 f"step {step.index}: scoring took {spent.evaluate} s, first iterations {spent.instrumented}"
             )
+        if not step.latency_seconds:
+            yield Fault(f"step {step.index}: an image took {step.latency_seconds} s")
+        if step.index and step.base is not None:
+            yield Fault(f"step {step.index} was taken from a stored base, as step 0 alone can be")
 
 
 def memory(subject: Subject, context: Context) -> Iterator[Fault]:
@@ -106,7 +111,7 @@ def memory(subject: Subject, context: Context) -> Iterator[Fault]:
     device = subject.record.environment.device
     for step in subject.record.steps:
         where = f"step {step.index}"
-        if odd := sorted(step.peak_bytes.keys() - PHASES) or sorted({"train"} - step.peak_bytes.keys()):
+        if odd := sorted(step.peak_bytes.keys() ^ PHASES):
             yield Fault(
                 f"{where}: peak_bytes has phases {sorted(step.peak_bytes)}; differing: {', '.join(odd)}"
             )
@@ -123,7 +128,7 @@ def _peak(peak: PeakBytes, device: str) -> Iterator[str]:
         yield "a run on a GPU has bytes of live tensors, which are followed on a CPU alone"
     if (peak.cuda_allocated or 0) > (peak.cuda_reserved if peak.cuda_reserved is not None else math.inf):
         yield f"{peak.cuda_allocated} bytes are allocated of {peak.cuda_reserved} reserved"
-    if peak.parts and sum(peak.parts.values()) != peak.live_tensors:
+    if sum(peak.parts.values()) != (peak.live_tensors or 0):
         yield f"parts sum to {sum(peak.parts.values())} bytes; the peak is {peak.live_tensors}"
 
 
@@ -139,11 +144,9 @@ def _train_peak(step: StepRecord, device: str) -> Iterator[str]:
 def environment(subject: Subject, context: Context) -> Iterator[Fault]:
     """The machine is one that can be: a GPU where there is one, threads, and versions of what was used."""
     found = subject.record.environment
-    if (found.device == "cuda") != (found.gpu is not None) or (found.device == "cuda") != (
-        found.cuda is not None
-    ):
+    if (found.device == "cuda") != (found.gpu is not None) or (found.device == "cpu" and found.cuda):
         yield Fault(f"the device is {found.device!r}, the GPU {found.gpu!r} and CUDA {found.cuda!r}")
-    if not found.threads or not found.cpu.strip():
+    if not 0 < found.threads <= MOST_THREADS or not found.cpu.strip():
         yield Fault(f"it ran on the CPU {found.cpu!r} with {found.threads} threads")
     missing = sorted({"torch", "numpy", "timm"} - found.packages.keys())
     if missing:

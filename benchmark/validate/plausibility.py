@@ -15,7 +15,7 @@ FASTEST = {"cpu": 5e13, "cuda": 1e16}
 SPEED = 20.0
 """How much faster than every other run on the same hardware an operation may be, or slower than every one."""
 RATIO = 30.0
-"""How many times as long, or as much memory, an iteration may take beside the reference's, and how few."""
+"""How many times as much as the reference method a run may take, or how few of it."""
 LEAST_TIMED = 20
 """Timed iterations below which a step is too short for its speed to say anything."""
 WATTS = 5_000.0
@@ -81,7 +81,7 @@ def _rates(
 
 
 def beside_reference(subject: Subject, context: Context) -> Iterator[Fault]:
-    """Seconds and bytes of an iteration are within reach of the reference method's on the same hardware."""
+    """Seconds, bytes and sizes are within reach of the reference method's on the same hardware."""
     record, known = subject.record, context.protocol(subject.record)
     if known is None or record.variant == known.joint_method:
         return
@@ -91,22 +91,20 @@ def beside_reference(subject: Subject, context: Context) -> Iterator[Fault]:
         yield note(f"times and memory are not compared: no run of {known.joint_method} on {hardware} is here")
         return
     for step in record.steps:
-        for what, measure in (("seconds", _iteration_seconds), ("peak bytes", _train_bytes)):
-            found = measure(step, record)
-            others = _rates(peers, step.index, measure)
-            if found is None or not others or not _is_long(step):
+        for what, measure in MEASURES.items():
+            found, others = measure(step, record), _rates(peers, step.index, measure)
+            if found is None or not others:
                 continue
             typical = sorted(others)[len(others) // 2]
             if not typical / RATIO <= found <= typical * RATIO:
                 yield Fault(
-                    f"step {step.index}: an iteration takes {found:.3g} {what}, {known.joint_method}'s "
-                    f"{typical:.3g}; expected within a factor of {RATIO:.0f}"
+                    f"step {step.index}: {what} are {found:.3g}, {known.joint_method}'s {typical:.3g}; "
+                    f"expected within a factor of {RATIO:.0f}"
                 )
 
 
 def _iteration_seconds(step: StepRecord, record: Record) -> float | None:
-    timed = step.seconds.timed_iterations
-    return step.seconds.train / timed if timed else None
+    return step.seconds.train / step.seconds.timed_iterations if _is_long(step) else None
 
 
 def _train_bytes(step: StepRecord, record: Record) -> float | None:
@@ -114,6 +112,15 @@ def _train_bytes(step: StepRecord, record: Record) -> float | None:
     if peak is None:
         return None
     return peak.cuda_allocated if record.environment.device == "cuda" else peak.live_tensors
+
+
+MEASURES: dict[str, Callable[[StepRecord, Record], float | None]] = {
+    "seconds of an iteration": _iteration_seconds,
+    "peak bytes of training": _train_bytes,
+    "parameters": lambda step, record: step.parameters.total,
+    "multiply-adds of inference": lambda step, record: step.compute.inference_macs,
+    "multiply-adds in training": lambda step, record: step.compute.forward_macs,
+}
 
 
 def bound(subject: Subject, context: Context) -> Iterator[Fault]:

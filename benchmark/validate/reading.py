@@ -70,7 +70,7 @@ def read_all(paths: Iterable[Path]) -> Read:
             seen.add(file.resolve())
             read = _read(file)
             (subjects if isinstance(read, Subject) else findings).append(read)  # type: ignore[arg-type]
-        findings += _left_alone(root, [s for s in subjects if s.path in files]) if path.is_dir() else []
+        findings += _left_alone(root, subjects) if path.is_dir() else []
     if not seen:
         raise RecordError(f"no record under {', '.join(map(str, paths))}; expected a .json file or a folder")
     return Read(tuple(subjects), tuple(findings), adapters)

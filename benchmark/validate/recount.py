@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from benchmark.errors import MethodError
 from benchmark.estimate import Forecast, StepForecast, default_steps, forecast
-from benchmark.finding import find_method
+from benchmark.finding import Variant, find_method
 from benchmark.protocol import Protocol
 from benchmark.record import Record, StepRecord
 from benchmark.validate.context import Context
@@ -35,10 +37,15 @@ class Recount:
             yield spec
             return
         try:
-            counted = self._forecast(spec, record, known)
+            variant = find_method(spec)
+            counted = self._forecast(variant, record, known)
         except MethodError as error:
             yield Fault(f"its costs cannot be counted again: {error}")
             return
+        if (variant.text, as_json(variant.params)) != (record.variant, as_json(record.params)):
+            yield Fault(
+                f"its hyper-parameters are {record.params}; those of {variant.text} are {variant.params}"
+            )
         for step in counted.steps:
             if step.index < len(record.steps):
                 yield from _differences(record.steps[step.index], step, record)
@@ -54,12 +61,17 @@ class Recount:
             return note("not recounted: that would run the adapter that came along, which takes --trust-code")
         return f"{submitted}{colon}{params}"
 
-    def _forecast(self, spec: str, record: Record, known: Protocol) -> Forecast:
-        key = (spec, record.source_digest, known.digest)
+    def _forecast(self, variant: Variant, record: Record, known: Protocol) -> Forecast:
+        key = (variant.text, record.source_digest, known.digest)
         if key not in self.counted:
             steps = default_steps(len(known.steps))
-            self.counted[key] = forecast(find_method(spec), known, steps=steps)
+            self.counted[key] = forecast(variant, known, steps=steps)
         return self.counted[key]
+
+
+def as_json(params: dict[str, Any]) -> str:
+    """Return hyper-parameters as a record holds them."""
+    return json.dumps(params, sort_keys=True)
 
 
 def _differences(recorded: StepRecord, counted: StepForecast, record: Record) -> Iterator[Fault]:

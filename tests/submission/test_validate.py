@@ -212,6 +212,12 @@ def test_costs_are_counted_again(record: Submitted, board: Path) -> None:
     assert "step 2: state_bytes are 4; counted again 0" in said
 
 
+def test_hyper_parameters_are_those_of_the_variant(record: Submitted, board: Path) -> None:
+    record.edit(lambda content: content.update(params={"distillation": 3.0}))
+    said = rules(record, board, recount=True)["recount"]
+    assert said == "its hyper-parameters are {'distillation': 3.0}; those of mib are {'distillation': 10.0}"
+
+
 LOADED = """
 import json, sys
 from benchmark.cli import main

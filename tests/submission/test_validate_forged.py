@@ -253,9 +253,17 @@ FORGED: dict[str, tuple[str, Forge, str]] = {
     "untimed": ("seconds", inside("steps", 1, "seconds", "timed_iterations", value=9), "accounts for 12"),
     "no time": ("seconds", inside("steps", 1, "seconds", "train", value=0.0), "timed iterations took 0.0 s"),
     "unscored": ("seconds", inside("steps", 1, "seconds", "evaluate", value=0.0), "scoring took 0.0 s"),
+    "no latency": ("seconds", inside("steps", 1, "latency_seconds", value=0.0), "an image took 0.0 s"),
+    "a base too late": ("seconds", inside("steps", 2, "base", value="0" * 64), "from a stored base"),
     "no memory": (
         "memory",
-        inside("steps", 1, "peak_bytes", "train", value=lambda p: p | {"live_tensors": 1000, "parts": {}}),
+        inside(
+            "steps",
+            1,
+            "peak_bytes",
+            "train",
+            value=lambda p: p | {"live_tensors": 1000, "parts": {"a": 1000}},
+        ),
         "the peak is 1000 bytes",
     ),
     "memory's parts": (
@@ -268,6 +276,16 @@ FORGED: dict[str, tuple[str, Forge, str]] = {
         inside("steps", 1, "peak_bytes", "train", "cuda_allocated", value=5),
         "a run on a CPU has bytes of a GPU",
     ),
+    "memory without parts": (
+        "memory",
+        inside("steps", 1, "peak_bytes", "train", "parts", value={}),
+        "parts sum to 0 bytes",
+    ),
+    "a phase too few": (
+        "memory",
+        inside("steps", 1, "peak_bytes", value=lambda p: {k: v for k, v in p.items() if k != "evaluate"}),
+        "differing: evaluate",
+    ),
     "a phase too many": (
         "memory",
         inside("steps", 1, "peak_bytes", value=lambda p: p | {"rest": p["prepare"]}),
@@ -278,6 +296,7 @@ FORGED: dict[str, tuple[str, Forge, str]] = {
         inside("environment", "gpu", value="H200"),
         "the device is 'cpu', the GPU 'H200'",
     ),
+    "threads": ("environment", inside("environment", "threads", value=10**9), "with 1000000000 threads"),
     "no versions": ("environment", inside("environment", "packages", value={}), "no version of numpy"),
     "impossible speed": ("speed", steps("seconds", "train", value=1e-6), "expected up to 5e+13"),
     "unlikely speed": (
@@ -293,16 +312,30 @@ FORGED: dict[str, tuple[str, Forge, str]] = {
             steps("seconds", "train", value=lambda s: s * 100),
             top(started="2026-11-20T10:00:00+00:00"),
         ),
-        "an iteration takes",
+        "seconds of an iteration are",
     ),
     "memory beside reference": (
         "beside reference",
         steps(
             "peak_bytes",
             "train",
-            value=lambda p: p | {"live_tensors": p["live_tensors"] * 50, "parts": {}},
+            value=lambda p: (
+                p | {"live_tensors": p["live_tensors"] * 50, "parts": {"a": p["live_tensors"] * 50}}
+            ),
         ),
-        "peak bytes",
+        "peak bytes of training are",
+    ),
+    "size beside reference": (
+        "beside reference",
+        steps("parameters", "total", value=lambda n: n * 1000),
+        "parameters are",
+    ),
+    "MACs in thousands": (
+        "beside reference",
+        both(
+            *(steps("compute", f"{key}_macs", value=lambda n: n // 1000) for key in ("inference", "forward"))
+        ),
+        "multiply-adds of inference are",
     ),
 }
 
