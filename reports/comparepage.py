@@ -18,7 +18,10 @@ from reports.markup import environment
 from reports.tables import as_json
 
 _ASSETS = Path(__file__).parent / "assets"
-_STYLE = "main > section > figure { max-width: 46rem; margin-bottom: 1rem; }\n"
+_STYLE = """
+main > section > figure { max-width: 46rem; margin-bottom: 1rem; }
+td.said { min-width: 9rem; }
+"""
 PAGE = "compare.html"
 
 

@@ -390,4 +390,7 @@ def test_the_page_in_a_browser_asks_for_nothing_and_keeps_its_policy(tmp_path: P
         page = reader.open(tmp_path / "out" / "compare.html")
         assert page.evaluate("document.querySelector('figure img').naturalWidth") > 100
         assert page.evaluate("getComputedStyle(document.querySelector('.num')).textAlign") == "right"
+        page.set_viewport_size({"width": 390, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        tallest = "Math.max(...[...document.querySelectorAll('tr')].map(row => row.offsetHeight))"
+        assert page.evaluate(tallest) < 120
