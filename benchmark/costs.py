@@ -25,6 +25,7 @@ class TrainCosts:
     losses: dict[str, tuple[float | None, ...]]
     energy_joules: float | None
     gpu_utilisation_percent: float | None
+    energy_notes: tuple[str, ...] = ()
 
 
 def train_costs(
@@ -55,6 +56,7 @@ def train_costs(
         losses=losses,
         energy_joules=energy.joules,
         gpu_utilisation_percent=energy.utilisation_percent,
+        energy_notes=energy.reading.remarks,
     )
 
 

@@ -23,13 +23,13 @@ from benchmark.errors import ProtocolError
 from benchmark.imagined import NoLog
 from benchmark.measure.iterations import IterationMeter
 from benchmark.measure.memory import PhaseMemory
-from benchmark.method import Batch, ParamGroup, StepView
+from benchmark.method import Batch, StepView
 from benchmark.model import build_model
 from benchmark.record import Environment
 from benchmark.recording import Run
 from benchmark.shipping import ship
 from benchmark.steps import Carried, StepRunner, step_view
-from benchmark.train import make_train_state, train
+from benchmark.train import Lesson, TrainState, make_train_state, train
 
 WARM_UP = 3
 PARTS = ("data", "teacher", "student", "loss", "backward", "optimiser", "other")
@@ -130,15 +130,16 @@ class ProfilingMeter(IterationMeter):
         return time.perf_counter()
 
 
-class _Begun(NamedTuple):
-    view: StepView
-    contract: Contract
-    groups: list[ParamGroup]
+class Ready(NamedTuple):
+    """A step about to be trained: what :func:`benchmark.train.train` asks for."""
+
+    lesson: Lesson
+    progress: TrainState
 
 
 @dataclass(frozen=True)
 class ProfiledRunner(StepRunner):
-    """Comes to a step without training, and trains there for some iterations only."""
+    """Comes to a step without training those before it."""
 
     def start(self) -> Carried:
         """Build the model of step 0 with random weights."""
@@ -146,36 +147,38 @@ class ProfiledRunner(StepRunner):
         model = build_model(self.protocol.model, self.protocol.outputs(0), load_weights=False)
         return Carried(model.to(self.runtime.device), None, {})
 
-    def skip(self, step: int, carried: Carried) -> None:
-        """Go through ``step`` without training it."""
-        begun = self._begin(step, carried, iterations=1)
-        memory = PhaseMemory(self.runtime.device)
-        with memory.phase("consolidate"):
-            self._pass("consolidate", begun.view, carried, begun.contract, memory)
-        shipped = ship(self.method, carried.model, begun.contract, self.protocol.outputs(step))
-        carried.previous = self._teacher(carried.model, shipped)
-
-    def train(self, step: int, carried: Carried, meter: IterationMeter, iterations: int) -> None:
-        """Train ``step`` for a number of iterations."""
-        begun = self._begin(step, carried, iterations)
-        self.runtime.reseed("train", step)
-        preset, view = self.protocol.model, begun.view
-        progress = make_train_state(carried.model, begun.groups, preset, view, carried.state)
-        train(self._lesson(view, begun.contract), progress, carried.previous, meter, NoLog())
-
-    def _begin(self, step: int, carried: Carried, iterations: int) -> _Begun:
+    def begin(self, step: int, carried: Carried, iterations: int) -> Ready:
+        """Grow, adapt and prepare for ``step``, to be trained for a number of iterations."""
         view = replace(step_view(self.protocol, self.plan, step), iterations=iterations)
         contract = Contract(self.method, view)
         groups = self._adapt(view, carried, contract)
         memory = PhaseMemory(self.runtime.device)
         with memory.phase("prepare"):
             self._pass("prepare", view, carried, contract, memory)
-        return _Begun(view, contract, groups)
+        self.runtime.reseed("train", step)
+        progress = make_train_state(carried.model, groups, self.protocol.model, view, carried.state)
+        return Ready(self._lesson(view, contract), progress)
+
+    def end(self, ready: Ready, carried: Carried) -> None:
+        """Consolidate and deploy, trained or not."""
+        view, contract = ready.lesson.view, ready.lesson.contract
+        memory = PhaseMemory(self.runtime.device)
+        with memory.phase("consolidate"):
+            self._pass("consolidate", view, carried, contract, memory)
+        shipped = ship(self.method, carried.model, contract, self.protocol.outputs(view.index))
+        carried.previous = self._teacher(carried.model, shipped)
 
     def _ordered(
         self, view: StepView, carried: Carried, contract: Contract, memory: PhaseMemory
     ) -> Iterator[Batch]:
         return islice(super()._ordered(view, carried, contract, memory), 1)
+
+
+def profiled_runner(run: Run) -> ProfiledRunner:
+    """Return a runner of ``run`` that stores nothing."""
+    nothing: Any = None
+    parts = (run.protocol, run.variant, run.plan, run.runtime)
+    return ProfiledRunner(*parts, bases=nothing, log=nothing, workers=run.spec.workers)
 
 
 def profile_run(run: Run, iterations: int, trace: Path, step: int | None = None) -> TimeProfile:
@@ -191,18 +194,16 @@ def profile_run(run: Run, iterations: int, trace: Path, step: int | None = None)
         raise ProtocolError(
             f"protocol {run.protocol.id!r} has no step {step}; its steps are 0 to {count - 1}"
         )
-    nothing: Any = None
-    runner = ProfiledRunner(
-        run.protocol, run.variant, run.plan, run.runtime, bases=nothing, log=nothing, workers=run.spec.workers
-    )
+    runner = profiled_runner(run)
     device = run.runtime.device
     on_cuda = [ProfilerActivity.CUDA] if device.type == "cuda" else []
     profiler = profile(activities=[ProfilerActivity.CPU, *on_cuda])
     meter = ProfilingMeter(device, iterations, profiler)
     carried = runner.start()
     for earlier in range(step):
-        runner.skip(earlier, carried)
-    runner.train(step, carried, meter, WARM_UP + 2 * iterations)
+        runner.end(runner.begin(earlier, carried, iterations=1), carried)
+    ready = runner.begin(step, carried, WARM_UP + 2 * iterations)
+    train(ready.lesson, ready.progress, carried.previous, meter, NoLog())
     profiler.stop()
     trace.parent.mkdir(parents=True, exist_ok=True)
     profiler.export_chrome_trace(str(trace))

@@ -102,7 +102,8 @@ class StepRecord:
     ``confusion``: a row for index 0 and for every class of the dataset in learning order, a column for
     each of the model's outputs; pixels without a label to score are in no row. ``losses``: mean of
     each term over each tenth of the iterations. ``energy_joules`` and
-    ``gpu_utilisation_percent`` of the timed training iterations; ``latency_seconds``: median of the
+    ``gpu_utilisation_percent`` of the timed training iterations, ``energy_notes`` why they are unknown or
+    what else is in them, as other processes on the GPU; ``latency_seconds``: median of the
     deployed model on one image at the training crop. ``base``: digest of the stored step 0 this step
     was taken from, whose costs are then repeated here.
     """
@@ -124,6 +125,7 @@ class StepRecord:
     latency_seconds: Amount | None = None
     energy_joules: Amount | None = None
     gpu_utilisation_percent: Amount | None = None
+    energy_notes: tuple[str, ...] = ()
     base: Digest | None = None
 
 

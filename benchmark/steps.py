@@ -133,6 +133,7 @@ class StepRunner:
             latency_seconds=self._scorer.latency(shipped),
             energy_joules=costs.energy_joules,
             gpu_utilisation_percent=costs.gpu_utilisation_percent,
+            energy_notes=costs.energy_notes,
             base=base,
         )
         if step + 1 < len(self.protocol.steps):

@@ -204,6 +204,21 @@ def test_other_processes_on_the_gpu_are_noted(install):
     assert metered().notes == ("other processes on the GPU are unknown: NVML: Insufficient Permissions",)
 
 
+def test_remarks_are_sentences_one_for_each_reason(install):
+    install(FakeNvml(mig=1))
+    (one,) = metered().remarks
+    assert one.startswith("joules, watts, utilisation_percent unknown: the GPU is split by MIG")
+    mine = (os.getpid(), 100)
+    install(FakeNvml(pids=[mine, (1, 5), (2, 5)], fail={"energy": "Insufficient Permissions"}))
+    assert metered().remarks == (
+        "joules unknown: no energy counter: Insufficient Permissions",
+        "the GPU was shared with 2 other processes",
+    )
+    install(FakeNvml(energy=[0, 1000]))
+    assert metered().remarks == ()
+    assert EnergyMeter(CUDA).reading.remarks == ("energy unknown: too few iterations to meter any",)
+
+
 def test_nothing_metered_is_unknown_and_edges_come_in_pairs(install):
     install(FakeNvml(energy=[0, 0]))
     meter = EnergyMeter(CUDA)

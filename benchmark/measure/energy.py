@@ -32,6 +32,17 @@ class EnergyReading:
     reasons: dict[str, str]
     notes: tuple[str, ...]
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of the numbers has to know, in sentences: why some are unknown, and ``notes``."""
+        if not self.seconds:
+            return ("energy unknown: too few iterations to meter any",)
+        by_reason: dict[str, list[str]] = {}
+        for name, reason in self.reasons.items():
+            by_reason.setdefault(reason, []).append(name)
+        unknown = (f"{', '.join(names)} unknown: {reason}" for reason, names in by_reason.items())
+        return (*unknown, *self.notes)
+
 
 _SAMPLED: dict[str, Callable[[Gpu], float]] = {
     "watts": lambda gpu: gpu.nvml.nvmlDeviceGetPowerUsage(gpu.handle) / 1000,

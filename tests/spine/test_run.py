@@ -115,6 +115,9 @@ def test_every_step_is_described(outcome):
         assert step.checkpoint_bytes > 4 * step.parameters.deployed
         assert step.latency_seconds > 0
         assert (step.energy_joules, step.gpu_utilisation_percent) == (None, None)
+        (why,) = step.energy_notes
+        metered = step.iterations > 3
+        assert why.endswith("no NVML counters" if metered else "unknown: too few iterations to meter any")
         assert (step.base is None) == bool(index)
     sizes = [step.parameters.total for step in outcome.record.steps]
     assert sizes == [sizes[0], sizes[0] + 9, sizes[0] + 18]  # one class: eight weights and a bias

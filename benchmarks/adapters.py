@@ -1,7 +1,7 @@
 """What a training iteration of each method costs, as a ratio to fine-tune's.
 
-    python benchmarks/methods.py                                        # both CPU presets, every method
-    python benchmarks/methods.py --model vit-base --device cuda --method mib --method clora
+    python benchmarks/adapters.py                                       # both CPU presets, every method
+    python benchmarks/adapters.py --model vit-base --device cuda --method mib --method clora
 
 Each method goes through step 0 and into step 1 of ``--protocol``, on random batches at the preset's own size.
 Then all of them take turns, a block of iterations each, in one process, so that a drift of the machine hits
@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -253,8 +252,6 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, help="the preset's own where left out")
     parser.add_argument("--rounds", type=int, default=9)
     asked = parser.parse_args()
-    # Python puts a script's folder first, and there this file would be the package of that name.
-    sys.path[:] = [path for path in sys.path if Path(path).resolve() != Path(__file__).resolve().parent]
     reached = True
     for model in asked.model or ["cnn-small-cpu", "vit-small-cpu"]:
         protocol = load_protocol(asked.protocol, model)
