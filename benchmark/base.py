@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +22,14 @@ from benchmark.protocol import Protocol, model_meaning
 from benchmark.record import write_atomic
 from benchmark.runtime import Runtime
 
+_log = logging.getLogger(__name__)
 _UNRELATED = {
+    "counts.py",
+    "stats.py",
+    "inspection.py",
+    "picture.py",
+    "download.py",
+    "targets.py",
     "cli.py",
     "commands",
     "demo.py",
@@ -143,9 +151,15 @@ class BaseStore:
             return None
 
     def store(self, digest: str, base: StoredBase) -> None:
-        """Write a base; the JSON, which vouches for the weights, comes last."""
+        """Write a base; the JSON, which vouches for the weights, comes last.
+
+        A folder that cannot be written to, or a disk that is full, costs only the time to train it again.
+        """
         weights = {name: value.detach().cpu().contiguous().clone() for name, value in base.weights.items()}
         content = save(weights)
-        write_atomic(self._folder / f"{digest}.safetensors", content)
         stored = {"weights_sha256": hashlib.sha256(content).hexdigest(), "costs": costs_to_json(base.costs)}
-        write_atomic(self._folder / f"{digest}.json", json.dumps(stored).encode())
+        try:
+            write_atomic(self._folder / f"{digest}.safetensors", content)
+            write_atomic(self._folder / f"{digest}.json", json.dumps(stored).encode())
+        except OSError as error:
+            _log.warning("the trained step 0 is not kept: %s", error)

@@ -27,9 +27,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from photographs import CROP, HEIGHT, make_data, published_sample
 from torch import Tensor
-from torchvision.transforms import functional as tv
 
 from benchmark.data.dataset import Split, open_dataset
 from benchmark.data.index import pixel_counts
@@ -40,7 +39,7 @@ from benchmark.preset import ModelPreset
 from benchmark.protocol import Augmentation
 from benchmark.protocols import load_preset
 
-WIDTH, HEIGHT, CLASSES, CROP, WORKERS = 500, 375, 20, 512, 2
+WORKERS = 2
 SCALE = Augmentation(random_scale=(0.5, 2.0), flip=0.5)
 NEW = range(16, 21)  # the classes of a last step: what the label map shows of the others is background
 TABLE = torch.zeros(256, dtype=torch.int64)
@@ -73,40 +72,6 @@ class Figure:
         )
         verdict = "" if self.target is None else "ok" if self.met else "MISSED"
         return f"{self.what:<58} {self.value:10.3f} {self.unit:<9} {bound:<22} {verdict}"
-
-
-def make_data(root: Path, pairs: int, names: int) -> None:
-    """Write ``pairs`` images and label maps, and links to them under ``names`` names for the index."""
-    stream = np.random.default_rng(0)
-    for folder in ("images", "masks", "splits"):
-        (root / folder).mkdir(parents=True)
-    (root / "classes.txt").write_text("background\n" + "".join(f"class {n}\n" for n in range(1, CLASSES + 1)))
-    for number in range(pairs):
-        _photograph(stream).save(root / "images" / f"{number}.jpg", quality=90)
-        _label_map(stream).save(root / "masks" / f"{number}.png")
-    for number in range(pairs, names):
-        for folder, ending in (("images", "jpg"), ("masks", "png")):
-            os.link(root / folder / f"{number % pairs}.{ending}", root / folder / f"{number}.{ending}")
-    for split, count in (("train", pairs), ("many", names)):
-        (root / "splits" / f"{split}.txt").write_text("".join(f"{number}\n" for number in range(count)))
-
-
-def _photograph(stream: np.random.Generator) -> Image.Image:
-    coarse = stream.integers(0, 256, (HEIGHT // 25, WIDTH // 25, 3), dtype=np.uint8)
-    smooth = np.asarray(
-        Image.fromarray(coarse).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC), dtype=np.int64
-    )
-    noisy = smooth + stream.normal(0, 8, smooth.shape)
-    return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
-
-
-def _label_map(stream: np.random.Generator) -> Image.Image:
-    coarse = stream.integers(0, CLASSES + 1, (9, 12), dtype=np.uint8)
-    label = np.array(Image.fromarray(coarse).resize((WIDTH, HEIGHT), Image.Resampling.NEAREST))
-    edges = (label != np.roll(label, 3, axis=0)) | (label != np.roll(label, 3, axis=1))
-    indexed = Image.fromarray(np.where(edges, 255, label).astype(np.uint8)).convert("L")
-    indexed.putpalette([value % 256 for value in range(768)])
-    return indexed
 
 
 def batches(split: Split, workers: int, iterations: int = 10**9) -> Iterator[RawBatch]:
@@ -164,31 +129,12 @@ def published_rate(split: Split, seconds: float) -> float:
     """Return images a second of the published path in this process."""
     root = Path(split.dataset.location)
     known = {label: int(TABLE[label]) for label in range(256)}
-    names = iter(lambda: random.choice(split.ids), None)
 
     def one() -> int:
-        name = next(names)
-        image = Image.open(root / "images" / f"{name}.jpg").convert("RGB")
-        label = Image.open(root / "masks" / f"{name}.png")
-        _published_transform(image, label, known)
+        published_sample(root, random.choice(split.ids), known)
         return 1
 
     return rate(one, seconds)
-
-
-def _published_transform(
-    image: Image.Image, label: Image.Image, known: dict[int, int]
-) -> tuple[Tensor, Tensor]:
-    """RandomResizedCrop of scale 0.5 to 2 and a flip on PIL images, then floats and a Python mapping."""
-    side = min(HEIGHT, WIDTH, round(CROP / random.uniform(0.5, 2.0)))
-    top, left = random.randint(0, HEIGHT - side), random.randint(0, WIDTH - side)
-    image = tv.resized_crop(image, top, left, side, side, [CROP, CROP], tv.InterpolationMode.BILINEAR)
-    label = tv.resized_crop(label, top, left, side, side, [CROP, CROP], tv.InterpolationMode.NEAREST)
-    if random.random() < 0.5:
-        image, label = tv.hflip(image), tv.hflip(label)
-    target = torch.from_numpy(np.array(label)).long()
-    mapped = target.apply_(lambda value: known[value])
-    return tv.normalize(tv.to_tensor(image), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), mapped
 
 
 def decoding_rate(split: Split, seconds: float) -> float:
@@ -279,18 +225,20 @@ def worker_memory(split: Split, epochs: int) -> list[Figure]:
     """Return the memory of a worker after its first epoch, and how much it grew until the last."""
     length = iterations_per_epoch(len(split), _preset().batch_size)
     found = batches(split, WORKERS, iterations=length * (epochs + 2))
-    own: list[float] = []
+    own: list[dict[int, float]] = []
     for _ in range(epochs):
         for _ in range(length):
             next(found)
-        own.append(max(_own_mebibytes(process.pid) for process in multiprocessing.active_children()))
+        workers = [process.pid for process in multiprocessing.active_children() if process.pid]
+        own.append({process: _own_mebibytes(process) for process in workers})
+    growth = max(own[-1][process] - own[0][process] for process in own[0])
     return [
-        Figure("memory of a worker after an epoch", own[0], "MiB"),
-        Figure(f"the same, growth over {epochs - 1} more epochs", own[-1] - own[0], "MiB", 8, most=True),
+        Figure("memory of a worker after an epoch", max(own[0].values()), "MiB"),
+        Figure(f"the same, growth over {epochs - 1} more epochs", growth, "MiB", 8, most=True),
     ]
 
 
-def _own_mebibytes(process: int | None) -> float:
+def _own_mebibytes(process: int) -> float:
     """Return a process's own memory: pages of files and those shared with others are left out."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon"))

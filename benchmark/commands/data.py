@@ -9,12 +9,12 @@ from pathlib import Path
 
 import click
 
-from benchmark.commands.options import FOLDER
+from benchmark.commands.options import FOLDER, SPLITS
 
 _ROOT = click.option(
     "--data-root", type=FOLDER, envvar="CSSBENCH_DATA", help="Folder that holds the data sets."
 )
-_SPLIT = click.option("--split", type=click.Choice(["test", "validation"]), default="test", show_default=True)
+_SPLIT = click.option("--split", type=SPLITS, default="test", show_default=True, help="What is scored.")
 
 
 @click.group()

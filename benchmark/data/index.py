@@ -94,12 +94,14 @@ def _seal(digest: str, payload: bytes) -> bytes:
 
 def _count(split: Split, on_image: Callable[[], object]) -> Counts:
     """Count every label map, several at a time (decoding and counting release Python's lock)."""
-    rows = []
+    counts = np.zeros((len(split), len(split.dataset.class_names) + 1), dtype=np.uint32)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for row in pool.map(lambda index: count_labels(split, index), range(len(split))):
-            rows.append(row)
+        for index, row in enumerate(pool.map(lambda index: count_labels(split, index), range(len(split)))):
+            counts[index] = (
+                row  # kept instead, small rows between large maps would keep memory from being freed
+            )
             on_image()
-    return np.array(rows, dtype=np.uint32).reshape(len(split), len(split.dataset.class_names) + 1)
+    return counts
 
 
 def count_labels(split: Split, index: int) -> NDArray[np.int64]:

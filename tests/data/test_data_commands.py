@@ -248,6 +248,22 @@ def test_hidden_pixels_are_in_brackets() -> None:
     assert table["class 3"] == ["2", "(1)", "(2)", "4", "4", "1"]
 
 
+def test_nothing_is_written_to_the_data_so_that_they_may_be_read_only(own: Path, tmp_path: Path) -> None:
+    files = sorted(own.rglob("*"))
+    before = {path: path.stat().st_mtime_ns for path in files}
+    for path in files:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        for words in (["check", "ade"], ["index", "voc"], ["stats", "cityscapes-14-5-disjoint"]):
+            assert data(*words, "--data-root", own).exit_code in (0, 1)
+        drawn = data("sample", "voc-19-1-disjoint", "--out", tmp_path / "x.png", "--data-root", own)
+        assert drawn.exit_code == 0
+    finally:
+        for path in files:
+            path.chmod(0o755)
+    assert {path: path.stat().st_mtime_ns for path in sorted(own.rglob("*"))} == before
+
+
 @pytest.mark.parametrize("name", MAKERS)
 def test_stats_index_and_sample_work_in_every_layout(made: Path, tmp_path: Path, name: str) -> None:
     protocol = load_protocol(PROTOCOLS[name])

@@ -390,6 +390,25 @@ def test_a_broken_base_counts_as_absent(tmp_path, base, suffix, harm):
     assert store.load("0" * 64) is not None
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".json"])
+def test_a_full_disk_costs_only_the_time_to_train_again(tmp_path, base, monkeypatch, caplog, suffix):
+    write = base_module.write_atomic
+
+    def full(path: Path, content: bytes) -> None:
+        if path.suffix == suffix:
+            raise OSError(28, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(base_module, "write_atomic", full)
+    store = BaseStore(tmp_path)
+    store.store("0" * 64, base)
+    assert caplog.messages == ["the trained step 0 is not kept: [Errno 28] No space left on device"]
+    assert store.load("0" * 64) is None
+    monkeypatch.undo()
+    store.store("0" * 64, base)
+    assert store.load("0" * 64) is not None
+
+
 def test_a_kill_between_the_two_files_leaves_no_base(tmp_path, base, monkeypatch):
     store = BaseStore(tmp_path)
     write = base_module.write_atomic

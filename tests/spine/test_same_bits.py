@@ -90,12 +90,14 @@ def test_workers_change_nothing(run_tiny):
     assert [step.confusion for step in one.steps] == [step.confusion for step in other.steps]
 
 
-def test_where_decoded_images_are_kept_changes_nothing(run_tiny, tmp_path):
+def test_where_decoded_images_are_kept_changes_nothing(run_tiny, tiny_root, tmp_path):
+    before = {path: path.stat().st_mtime_ns for path in tiny_root.rglob("*")}
     alone = run_tiny(scenario="2-2-overlapped", cache_bytes=0).record
     for _ in range(2):  # filling the folder, then reading from it
         kept = run_tiny(scenario="2-2-overlapped", cache_dir=tmp_path / "decoded", workers=1).record
         assert [step.confusion for step in kept.steps] == [step.confusion for step in alone.steps]
     assert any((tmp_path / "decoded").rglob("*.bin"))
+    assert {path: path.stat().st_mtime_ns for path in tiny_root.rglob("*")} == before  # it may be read-only
 
 
 def test_scoring_and_counting_leave_no_trace_in_the_next_step(run_tiny, monkeypatch):
