@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.finding import method_files, methods_folders
-from benchmark.record import read_record, sha256_of
+from benchmark.record import Record, read_record, sha256_of
 from benchmark.validate.adapters import digest_of
 
 ROOT = Path(__file__).parents[2]
@@ -94,9 +94,13 @@ def submitted(tmp_path: Path, variant: str = "mib", seed: int = 2) -> Submitted:
     folder = tmp_path / "submitted"
     found = Submitted(folder, copy_run(committed(variant, seed), folder))
     record = read_record(found.path)
-    source = digest_of(record.method, record.params, method_files(), methods_folders())
-    found.edit(lambda content: content.update(source_digest=source, commit=COMMIT))
+    found.edit(lambda content: content.update(source_digest=current_source(record), commit=COMMIT))
     return found
+
+
+def current_source(record: Record) -> str:
+    """The digest a run would record now: methods may have changed since."""
+    return digest_of(record.method, record.params, method_files(), methods_folders())
 
 
 def believed(folder: Path) -> Path:
