@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import rcParams
@@ -37,7 +37,7 @@ def draw_scatter(axes: Axes, spec: Scatter) -> None:
         axes.axhline(spec.bound, color=INK, linewidth=0.9, linestyle=(0, (6, 3)), zorder=1)
         _note(axes, "joint training", spec.bound)
     _front(axes, [point for point in spec.points if point.front])
-    named = _named(spec)
+    named = named_points(spec)
     _crowd(axes, [point for point in spec.points if point not in named])
     for point in named:
         _point(axes, point)
@@ -48,7 +48,7 @@ def draw_scatter(axes: Axes, spec: Scatter) -> None:
 def name_points(axes: Axes, spec: Scatter) -> None:
     """Write names beside the points of a drawn scatter plot, once the figure's layout is settled."""
     notes = [text for text in axes.texts if isinstance(text, Annotation) and text.get_gid() == NOTE]
-    named = [(p.x, p.y, p.label) for p in _named(spec)[:40]]
+    named = [(p.x, p.y, p.label) for p in named_points(spec)[:40]]
     place_labels(axes, [(p.x, p.y) for p in spec.points], named, notes, _lines(axes, spec))
 
 
@@ -62,7 +62,8 @@ def _lines(axes: Axes, spec: Scatter) -> Iterator[tuple[float, float, float]]:
         yield x, after[0] if after else right, y
 
 
-def _named(spec: Scatter) -> Sequence[Point]:
+def named_points(spec: Scatter) -> Sequence[Point]:
+    """Return the points that are named: all, or those on the front where there are many."""
     return spec.points if len(spec.points) <= LABELLED else [p for p in spec.points if p.front]
 
 
@@ -177,11 +178,14 @@ def draw_courses(figure: Figure, spec: Courses, rows: int = 1) -> None:
 
 
 def legend(figure: Figure, place: Place = "outside right upper", columns: int = 1) -> None:
-    """Name all that the first panel of a figure draws, outside of the panels."""
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    if handles:
+    """Name all that the panels of a figure draw, each name once, outside of the panels."""
+    found: dict[str, Any] = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    if found:
         figure.legend(
-            handles, labels, loc=place, ncols=columns, frameon=False, fontsize="small",
+            found.values(), found.keys(), loc=place, ncols=columns, frameon=False, fontsize="small",
             columnspacing=1.2, handletextpad=0.5,
         )  # fmt: skip
 

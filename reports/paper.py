@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import textwrap
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -13,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from reports.axes import NOTE, draw_courses, draw_heat, draw_scatter, legend, name_points
+from reports.axes import NOTE, draw_courses, draw_heat, draw_scatter, legend, name_points, named_points
 from reports.costaxes import bars_height, draw_bars
 from reports.draw import STYLE, settle
 from reports.specs import Bars, Courses, Heat, Scatter, Spec
@@ -109,7 +110,8 @@ def _wrap(axes: Axes, letters: int) -> None:
 def _panels(spec: Panels, columns: Columns) -> Figure:
     across = min(len(spec.scatters), 2 * columns)
     rows = -(-len(spec.scatters) // across)
-    below = _below(len(spec.scatters[0].points), columns)
+    names = {point.label for scatter in spec.scatters for point in named_points(scatter)}
+    beside, below = _legend(names, columns)
     figure = _figure(columns, 1.65 * rows + below)
     grid = figure.subplots(rows, across, sharey=True, squeeze=False)
     for index, axes in enumerate(grid.flat):
@@ -122,21 +124,30 @@ def _panels(spec: Panels, columns: Columns) -> Figure:
             axes.set_ylabel("")
         for note in [text for text in axes.texts if index and text.get_gid() == NOTE]:
             note.remove()  # said once is enough
-    legend(figure, "outside lower center", 3 * columns)
+    legend(figure, "outside lower center", beside)
     return figure
 
 
-def _below(names: int, columns: Columns) -> float:
-    """Return the height in inches of a legend with as many names."""
-    return 0.1 + 0.14 * -(-names // (3 * columns))
+class Legend(NamedTuple):
+    """How many names stand side by side, and the height of all in inches."""
+
+    beside: int
+    below: float
+
+
+def _legend(names: Collection[str], columns: Columns) -> Legend:
+    entry = 0.45 + 0.05 * max(map(len, names))
+    beside = max(1, min(3 * columns, int(WIDTHS[columns] / entry)))
+    return Legend(beside, 0.1 + 0.14 * -(-len(names) // beside))
 
 
 def _courses(spec: Courses, columns: Columns) -> Figure:
     rows = len(spec.panels) if columns == 1 and len(spec.ticks) > 5 else 1
-    below = _below(len(spec.panels[0].courses) + 1, columns)
+    names = [*(course.label for course in spec.panels[0].courses), "joint training"]
+    beside, below = _legend(names, columns)
     figure = _figure(columns, 1.7 * rows + below)
     draw_courses(figure, spec, rows)
-    legend(figure, "outside lower center", 3 * columns)
+    legend(figure, "outside lower center", beside)
     return figure
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from benchmark.errors import RecordError, unknown_name
+from reports.axes import LABELLED
 from reports.boards import Board
 from reports.columns import BY_KEY, COLUMNS, Column
 from reports.figures import ACCURACY, RATIO_OF, Styles, against_cost, by_class, costs, over_steps, pictured
@@ -81,7 +82,8 @@ def _trade_off(board: Board, style: Styles, request: Request) -> Plot | None:
     if spec is None:
         return None
     lines = " Dotted: equal NetScore." if spec.contours else ""
-    return Plot(spec, f"{y.full_name} against {x_name}", f"Solid line: Pareto front.{lines}{_bound([spec])}")
+    words = f"Solid line: Pareto front.{lines}{_bound([spec])}{_unnamed([spec])}"
+    return Plot(spec, f"{y.full_name} against {x_name}", words)
 
 
 def _refuse_mixed(board: Board, column: Column) -> None:
@@ -104,7 +106,11 @@ def _costs(board: Board, style: Styles, request: Request) -> Plot | None:
     same = [BY_KEY[key].full_name.lower() for key in found if key not in telling]
     apart = f" The same for all rows, and not drawn: {', '.join(same)}." if same else ""
     specs = tuple(telling.values())
-    return Plot(Panels(specs), f"{y.full_name} against costs", f"Lines: Pareto fronts.{_bound(specs)}{apart}")
+    return Plot(
+        Panels(specs),
+        f"{y.full_name} against costs",
+        f"Lines: Pareto fronts.{_bound(specs)}{_unnamed(specs)}{apart}",
+    )
 
 
 def _steps(board: Board, style: Styles, request: Request) -> Plot | None:
@@ -121,6 +127,11 @@ def _classes(board: Board, style: Styles, request: Request) -> Plot | None:
 
 def _bound(specs: Sequence[Scatter]) -> str:
     return " Dashed: joint training." if any(spec.bound is not None for spec in specs) else ""
+
+
+def _unnamed(specs: Sequence[Scatter]) -> str:
+    all_named = all(len(spec.points) <= LABELLED for spec in specs)
+    return "" if all_named else " Named: rows on a front; --row names others."
 
 
 def _chosen(board: Board) -> str:

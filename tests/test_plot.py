@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,16 @@ from benchmark.cli import main
 from benchmark.errors import RecordError
 from benchmark.record import Record
 from reports.boards import Board, boards_of
-from reports.figures import styles
-from reports.labels import Anchor, Box, _cost, _place
+from reports.figures import COSTS, styles
+from reports.labels import Anchor, Box, _place
+from reports.labels import _cost as covered
 from reports.load import Found
 from reports.lookup import board_name, find_board, only
 from reports.paper import WIDTHS, About, Columns, Panels, lay_out, render
 from reports.plot import Request, plot
 from reports.runs import scored
 from reports.specs import Courses, Heat, Scatter
+from reports.tables import Cell
 
 ABOUT = About("a title", "a source")
 BOARD = "shapes-4-2-overlapped/cnn-small-cpu"
@@ -93,6 +96,25 @@ def test_costs_that_are_the_same_for_all_rows_are_named_and_not_drawn() -> None:
     assert "Mean ± standard deviation of 2 seeds." in _plot(_board(seeds=2), "costs").caption
 
 
+def test_of_a_long_board_the_fronts_are_named_in_one_legend_that_fits() -> None:
+    variants = [f"mib:distillation={i}.0,temperature={i}" for i in range(16)]
+    board = _boards(*(make("mib", params={"distillation": i}, variant=v) for i, v in enumerate(variants)))[0]
+    spread = [replace(row, cells={**row.cells, **_cost(i)}) for i, row in enumerate(board.rows)]
+    found = _plot(replace(board, rows=tuple(spread)), "costs")
+    assert "Named: rows on a front" in found.caption and "Named" not in _plot(_board(), "costs").caption
+    figure = lay_out(found.spec, 1)
+    fronts = {p.label for scatter in found.spec.scatters for p in scatter.points if p.front}
+    (legend,) = figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert set(texts) == fronts and len(texts) == len(fronts)
+    assert legend.get_window_extent().width <= figure.bbox.width
+
+
+def _cost(place: int) -> dict[str, Cell]:
+    """Each row costs another amount by every measure."""
+    return {key: Cell(1e6 * (1 + place * 7 % 16), None, 1) for key in COSTS}
+
+
 def test_the_same_bytes_each_time_with_text_that_is_text() -> None:
     spec = _plot(_board()).spec
     pdf = render(spec, 1, "pdf", ABOUT)
@@ -119,8 +141,8 @@ def test_a_name_that_could_be_anothers_point_moves_away_with_a_line() -> None:
     crowded = _place(beside, box, (0.0, 0.0), [(20.0, 6.0)])
     assert not alone.doubtful and crowded.doubtful
     page = Box(-100, -100, 100, 100)
-    assert _cost(alone, [], page) == 0 < _cost(crowded, [], page)
-    assert _cost(_place(apart, box, (0.0, 0.0), [(20.0, 6.0)]), [], page) == 0
+    assert covered(alone, [], page) == 0 < covered(crowded, [], page)
+    assert covered(_place(apart, box, (0.0, 0.0), [(20.0, 6.0)]), [], page) == 0
     assert Box(1, 1, 2, 2).distance(5, 5) == pytest.approx(18**0.5)
     assert Box(1, 1, 2, 2).distance(1.5, 0) == 1
 
