@@ -86,7 +86,7 @@ def styles(boards: Iterable[Board]) -> dict[str, Style]:
 
 def figures_of(board: Board, style: Styles, papers: Sequence[PublishedPoint] = ()) -> tuple[Figure, ...]:
     """Return every figure that the finished runs of a board allow. ``papers``: published scores beside it."""
-    titles = {key: f"mIoU against {_sentence(BY_KEY[key].full_name)}" for key in COSTS}
+    titles = {key: f"mIoU against {sentence(BY_KEY[key].full_name)}" for key in COSTS}
     plots = [
         _figure(board, key.replace("_", "-"), titles[key], spec) for key, spec in costs(board, style).items()
     ]
@@ -134,7 +134,8 @@ def _figure(board: Board, name: str, title: str, spec: Spec) -> Figure:
     return Figure(name, title, f"{title}. Final mIoU: {best}. The table has every number.", spec)
 
 
-def _sentence(name: str) -> str:
+def sentence(name: str) -> str:
+    """Return the name of a column as it stands inside a sentence."""
     return name[0].lower() + name[1:]
 
 

@@ -9,7 +9,17 @@ from benchmark.errors import RecordError, unknown_name
 from reports.axes import LABELLED
 from reports.boards import Board
 from reports.columns import BY_KEY, COLUMNS, Column
-from reports.figures import ACCURACY, RATIO_OF, Styles, against_cost, by_class, costs, over_steps, pictured
+from reports.figures import (
+    ACCURACY,
+    RATIO_OF,
+    Styles,
+    against_cost,
+    by_class,
+    costs,
+    over_steps,
+    pictured,
+    sentence,
+)
 from reports.figures import trade_off as against_netscore
 from reports.lookup import find_column
 from reports.paper import About, Panels, PaperSpec
@@ -78,7 +88,7 @@ def _trade_off(board: Board, style: Styles, request: Request) -> Plot | None:
     else:
         x = find_column("cost", request.x, COSTS)
         _refuse_mixed(board, x)
-        spec, x_name = against_cost(board, x, style, y), x.full_name.lower()
+        spec, x_name = against_cost(board, x, style, y), sentence(x.full_name)
     if spec is None:
         return None
     lines = " Dotted: equal NetScore." if spec.contours else ""
@@ -103,7 +113,7 @@ def _costs(board: Board, style: Styles, request: Request) -> Plot | None:
     telling = {key: spec for key, spec in found.items() if len({point.x for point in spec.points}) > 1}
     if not telling:
         return None
-    same = [BY_KEY[key].full_name.lower() for key in found if key not in telling]
+    same = [sentence(BY_KEY[key].full_name) for key in found if key not in telling]
     apart = f" The same for all rows, and not drawn: {', '.join(same)}." if same else ""
     specs = tuple(telling.values())
     return Plot(

@@ -91,7 +91,7 @@ def test_every_kind_has_the_width_of_its_columns(kind: str, columns: Columns, pl
 def test_costs_that_are_the_same_for_all_rows_are_named_and_not_drawn() -> None:
     found = _plot(_board(), "costs")
     assert all(len({point.x for point in scatter.points}) > 1 for scatter in found.spec.scatters)
-    assert "not drawn: inference macs, deployed parameters." in found.caption
+    assert "not drawn: inference MACs, deployed parameters." in found.caption
     assert "One seed a row: no spread is known." in found.caption
     assert "Mean ± standard deviation of 2 seeds." in _plot(_board(seeds=2), "costs").caption
 
