@@ -37,6 +37,7 @@ class RunSpec:
     cache_bytes: int = BUDGET_BYTES
     cache_dir: Path | None = None
     tensorboard: Path | None = None
+    pictures: Path | None = None
     quiet: bool = False
 
 

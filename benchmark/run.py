@@ -21,6 +21,7 @@ from benchmark.errors import DataError, MethodError, ProtocolError
 from benchmark.evaluate import ImageCounts
 from benchmark.finding import Variant, find_method
 from benchmark.method import StepView
+from benchmark.pictures import PictureBook, handful
 from benchmark.protocol import Protocol
 from benchmark.protocols import load_protocol
 from benchmark.record import Status, StepRecord
@@ -70,12 +71,13 @@ def execute(run: Run) -> Outcome:
     """
     started = datetime.now(UTC)
     path = record_path(run, started)
+    book = _picture_book(run, path)
     steps: list[StepRecord] = []
     images: list[ImageCounts] = []
     status: Status = "ok"
     error: str | None = None
     try:
-        with _logs(run, path) as runner:
+        with _logs(run, path, book) as runner:
             carried = runner.start()
             for step in range(len(run.protocol.steps)):
                 result = runner.run(step, carried)
@@ -88,7 +90,18 @@ def execute(run: Run) -> Outcome:
         raise
     except Exception as failure:
         status, error = classify(failure), describe(failure)
-    return write(run, path, Ending(started, status, error, steps, images))
+    outcome = write(run, path, Ending(started, status, error, steps, images))
+    if book is not None and steps:
+        book.write(outcome.record)
+    return outcome
+
+
+def _picture_book(run: Run, record: Path) -> PictureBook | None:
+    """Return where pictures of test images are gathered; None where none were asked for."""
+    if run.spec.pictures is None or not run.runtime.accelerator.is_main_process:
+        return None
+    folder = run.spec.pictures / record.relative_to(run.spec.results).with_suffix("")
+    return PictureBook(folder, run.protocol.row_names, handful(len(run.plan.test)))
 
 
 def classify(failure: Exception) -> Status:
@@ -112,7 +125,7 @@ def describe(failure: Exception) -> str:
 
 
 @contextmanager
-def _logs(run: Run, record: Path) -> Iterator[StepRunner]:
+def _logs(run: Run, record: Path, book: PictureBook | None = None) -> Iterator[StepRunner]:
     """Open the loss log and the progress bar, and yield the runner that writes to them."""
     path = run.spec.results / "logs" / record.relative_to(run.spec.results).with_suffix(".jsonl")
     board = open_board(run.spec.tensorboard)
@@ -143,6 +156,7 @@ def _logs(run: Run, record: Path) -> Iterator[StepRunner]:
             log,
             on_scored=lambda images: bar.set_postfix_str("scoring"),
             workers=run.spec.workers,
+            pictures=book,
         )
 
 

@@ -7,19 +7,21 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from benchmark.contract import Contract, fingerprint
 from benchmark.data.evaluation import test_batches
 from benchmark.data.scenario import Plan
-from benchmark.evaluate import Scores, evaluate
+from benchmark.evaluate import Scores, evaluate, predict
 from benchmark.measure.flops import count_macs
 from benchmark.measure.memory import PhaseMemory
 from benchmark.measure.params import count_parameters
 from benchmark.measure.timing import latency
 from benchmark.method import Method, ParamGroup
 from benchmark.model import SegModel
+from benchmark.pictures import PictureBook, Shown
 from benchmark.protocol import Protocol
 from benchmark.record import Compute, Parameters
 from benchmark.runtime import Runtime
@@ -93,6 +95,30 @@ class Scorer:
             on_batch=self.on_scored,
         )
         return own if accelerator.num_processes == 1 else gather_scores(own)
+
+    @torch.no_grad()
+    def picture(self, shipped: SegModel, book: PictureBook) -> None:
+        """Add to ``book`` what a shipped model predicts for its test images, one by one.
+
+        Nothing is measured or drawn at random here. Labels are given as rows, 255 where nothing is scored.
+        """
+
+        def forward(image: Tensor) -> Tensor:
+            with self.runtime.accelerator.autocast():
+                logits: Tensor = shipped(self.runtime.normalise(image)).logits
+            return logits.float()
+
+        preset, test = self.protocol.model, self.plan.test
+        batches = test_batches(
+            test, preset=preset, evaluation=self.protocol.evaluation, batch=1, images=book.images
+        )
+        for batch in batches:
+            (index,), label = batch.index, batch.label[0].numpy()
+            logits = self._windowed(forward)(batch.image.to(self.runtime.device))
+            prediction = predict(logits, (label.shape[0], label.shape[1]))[0]
+            pixels = np.ascontiguousarray(batch.image[0].permute(1, 2, 0).numpy())
+            book.add(index, Shown(test.ids[index], pixels, self.plan.steps[0].evaluation[label]))
+            book.predict(index, prediction.to(torch.uint8).cpu().numpy())
 
     def _windowed(self, forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         """Return ``forward``, or what shows it large images in windows where the protocol says so."""

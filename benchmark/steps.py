@@ -24,6 +24,7 @@ from benchmark.measure.params import tensor_bytes
 from benchmark.measure.timing import PhaseClock
 from benchmark.method import Batch, Method, ParamGroup, State, StepView
 from benchmark.model import SegModel, build_model
+from benchmark.pictures import PictureBook
 from benchmark.protocol import Protocol
 from benchmark.record import StepRecord
 from benchmark.runtime import Runtime
@@ -89,6 +90,7 @@ class StepRunner:
     log: Callable[[StepView], AbstractContextManager[TermLog]]
     on_scored: Callable[[int], object] = lambda images: None
     workers: int = 0
+    pictures: PictureBook | None = None
 
     @property
     def method(self) -> Method:
@@ -136,6 +138,8 @@ class StepRunner:
             energy_notes=costs.energy_notes,
             base=base,
         )
+        if self.pictures is not None:  # after all that is measured
+            self._scorer.picture(shipped, self.pictures)
         if step + 1 < len(self.protocol.steps):
             carried.previous = self._teacher(carried.model, shipped)
         return StepResult(record, scores.images)

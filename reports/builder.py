@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from reports.album import read_album
 from reports.boards import Board, boards_of
 from reports.figures import styles
 from reports.load import LeftOut, load
@@ -55,6 +56,7 @@ def build(
     out: Path,
     methods: dict[str, Path] | None = None,
     *,
+    pictures: Path | None = None,
     dry: bool = False,
     processes: int | None = None,
 ) -> BuildSummary:
@@ -62,9 +64,10 @@ def build(
 
     Only files that changed are written, only figures whose content changed are drawn, and files of an
     earlier build that are no longer part of the site are removed. ``methods``: the source of each
-    method by name, for its page; None: those of the project. ``dry``: nothing is written, only compared.
-    ``processes``: how many share the work (None: as it deserves). Raises RecordError where ``results`` does
-    not exist.
+    method by name, for its page; None: those of the project. ``pictures``: a folder of test images and
+    predictions to show, photographs among them; None: rendered ones of ``results/pictures`` alone.
+    ``dry``: nothing is written, only compared. ``processes``: how many share the work (None: as it
+    deserves). Raises RecordError where ``results`` or ``pictures`` does not exist.
     """
     loaded = load(results)
     runs = [scored(found) for found in loaded.found]
@@ -72,7 +75,10 @@ def build(
     documented = read_methods(methods)
     papers = read_papers(results)
     listing = read_scenarios()
-    left_out = (*loaded.left_out, *documented.left_out, *papers.left_out, *listing.left_out)
+    album = read_album(results, pictures)
+    left_out = (
+        *loaded.left_out, *documented.left_out, *papers.left_out, *listing.left_out, *album.left_out,
+    )  # fmt: skip
     listed = entries(documented.docs, boards, {run.record.method for run in runs})
     output = Output(out, dry)
     site = Site(environment(), output, styles(boards), papers, listing.pages)
@@ -80,15 +86,15 @@ def build(
         output.write(f"assets/{asset.relative_to(ASSETS).as_posix()}", asset.read_bytes())
     jobs = [board_job(site, board) for board in boards]
     homes = homes_of(boards)
-    jobs += [runs_job(site, some, homes, results) for some in chunks(runs, CHUNK)]
+    jobs += [runs_job(site, some, homes, results, album) for some in chunks(runs, CHUNK)]
     jobs.append(job(site, lambda own: write_methods(own, listed, boards)))
     jobs.append(job(site, lambda own: write_protocols(own, listing, boards)))
-    pictures: dict[str, Picture] = {}
+    figures: dict[str, Picture] = {}
     for done in run_jobs(jobs, processes or _worth(len(runs))):
         output.merge(done.tally)
-        pictures |= done.pictures
+        figures |= done.pictures
     write_published(site)
-    write_overview(site, boards, runs, listed, left_out, pictures)
+    write_overview(site, boards, runs, listed, left_out, figures)
     removed = output.finish()
     tally = output.tally
     return BuildSummary(

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import benchmark.metrics
 import benchmark.record
 from benchmark.record import sha256_of
+from reports.album import Album
 from reports.boardpage import board_picture, write_board
 from reports.boards import Board
 from reports.output import Tally
@@ -67,17 +68,18 @@ def _board_key(site: Site, board: Board) -> str:
     return _key(_context(site), runs, ranges, styles)
 
 
-def runs_job(site: Site, runs: Sequence[Run], homes: Mapping[str, Home], results: Path) -> Job:
+def runs_job(site: Site, runs: Sequence[Run], homes: Mapping[str, Home], results: Path, album: Album) -> Job:
     """Return the job of some runs' pages. ``homes``: the board of each by its slug."""
 
     def write(own: Site) -> None:
         context = _context(own)
         for run in runs:
-            home = homes.get(run.slug)
-            name, key = f"run {run.slug}", _key(context, run.path, run.digest, home)
+            home, kept = homes.get(run.slug), album.of(run.record)
+            pictured = kept.digest if kept else ""
+            name, key = f"run {run.slug}", _key(context, run.path, run.digest, home, pictured)
             if not own.output.reuse(name, key):
                 with own.output.part(name, key):
-                    write_run(own, run, home, (results / run.path).read_bytes())
+                    write_run(own, run, home, (results / run.path).read_bytes(), kept)
 
     return job(site, write)
 
@@ -94,7 +96,7 @@ def homes_of(boards: Iterable[Board]) -> dict[str, Home]:
 
 def _context(site: Site) -> str:
     """Return a digest of what every page may show beside records."""
-    return _key(_code(), site.papers, site.protocols)
+    return _key(_code(), site.papers.digest, site.protocols)
 
 
 @cache

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from benchmark.errors import RecordError
+from benchmark.record import sha256_of
 from reports.load import PUBLISHED, LeftOut
 
 if TYPE_CHECKING:
@@ -80,11 +81,12 @@ class Line:
 
 
 class Papers(NamedTuple):
-    """What was read of the numbers from papers: values, the lines they form, and what was left out."""
+    """What was read of the numbers from papers: values, the lines they form, what was left out, a digest."""
 
     values: tuple[Value, ...] = ()
     lines: tuple[Line, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def read_papers(results: Path) -> Papers:
         values = read_published(results)
     except RecordError as error:
         return Papers(left_out=(LeftOut(f"{PUBLISHED}/{FILE}", str(error)),))
-    return Papers(values, lines_of(values))
+    return Papers(values, lines_of(values), digest=sha256_of(repr(values).encode()))
 
 
 def read_published(results: Path) -> tuple[Value, ...]:

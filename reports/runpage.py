@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from reports.album import Kept, write_gallery
 from reports.columns import BY_KEY, text, unit
 from reports.costview import breakdowns, costs
 from reports.exports import step_rows
@@ -40,8 +41,8 @@ class Home(NamedTuple):
     model: str
 
 
-def write_run(site: Site, run: Run, home: Home | None, content: bytes) -> None:
-    """Write a run's page, its record as it is (``content``), and its scores by step.
+def write_run(site: Site, run: Run, home: Home | None, content: bytes, kept: Kept | None) -> None:
+    """Write a run's page, its record as it is (``content``), its scores by step, the pictures it kept.
 
     Nothing else may be read here: a page is written anew only where one of these changed.
     """
@@ -62,6 +63,7 @@ def write_run(site: Site, run: Run, home: Home | None, content: bytes) -> None:
         ],
         scores=_score_lines(run),
         heat=heat_lines(run),
+        gallery=write_gallery(site, run, kept) if kept else None,
         mistakes=mistakes(record),
         losses=loss_charts(record.steps),
         breakdowns=breakdowns(record),

@@ -54,6 +54,9 @@ def where(command: Any) -> Any:
             help="How much of the decoded images is kept; 0 keeps none.",
         ),
         click.option("--cache-dir", type=FOLDER, help="Keep them there, for later runs, not in memory."),
+        click.option(
+            "--pictures", type=FOLDER, help="Keep a few test images and what is predicted for them."
+        ),
         click.option("--tensorboard", type=FOLDER, help="Also write loss terms there (extra 'tensorboard')."),
     ]
     for option in reversed(options):

@@ -34,29 +34,32 @@ def demo(results: Path, out: Path) -> None:
     "--check", is_flag=True, help="Write nothing; exit with 1 where the site is not what would be built."
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 where anything was left out.")
-def report(results: Path, out: Path, check: bool, strict: bool) -> None:
+@click.option(
+    "--pictures", type=FOLDER, help="Show what runs kept there, photographs too: mind their licence."
+)
+def report(results: Path, out: Path, check: bool, strict: bool, pictures: Path | None) -> None:
     """Turn records into the leaderboard: a static site that opens from the file system."""
-    failed = _differs(results, out, strict) if check else _report(results, out) and strict
+    failed = _differs(results, out, strict, pictures) if check else _report(results, out, pictures) and strict
     sys.exit(1 if failed else 0)
 
 
-def _report(results: Path, out: Path) -> bool:
+def _report(results: Path, out: Path, pictures: Path | None = None) -> bool:
     """Build the site and print its boards; return whether anything was left out."""
     from reports import build
     from reports.text import render
 
-    summary = build(results, out)
+    summary = build(results, out, pictures=pictures)
     click.echo(render(summary.boards))
     _name(summary.left_out)
     click.echo(str(summary.index.resolve()))
     return bool(summary.left_out)
 
 
-def _differs(results: Path, out: Path, strict: bool) -> bool:
+def _differs(results: Path, out: Path, strict: bool, pictures: Path | None) -> bool:
     """Name the files of a site that a build would write or remove; return whether the check failed."""
     from reports import build
 
-    summary = build(results, out, dry=True)
+    summary = build(results, out, pictures=pictures, dry=True)
     for path in summary.changed:
         click.echo(f"not what would be built: {path}")
     _name(summary.left_out)
