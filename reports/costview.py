@@ -234,12 +234,14 @@ def _measures(record: Record, step: StepRecord) -> Iterator[Cost]:
     yield _cost("iteration_seconds", seconds.train / count if count else None, "measured", how)
     yield _cost("latency_seconds", step.latency_seconds, "measured", f"median of single images; on {where}")
     energy = joules / count if joules is not None and count else None
-    yield _cost("iteration_joules", energy, "measured", f"the GPU's own counter; on {where}")
+    note = "; ".join([f"the GPU's own counter; on {where}", *step.energy_notes])
+    yield _cost("iteration_joules", energy, "measured", note, "; ".join(step.energy_notes))
 
 
-def _cost(key: str, value: float | None, how: How, note: str) -> Cost:
+def _cost(key: str, value: float | None, how: How, note: str, unknown: str = "") -> Cost:
     column = BY_KEY[key]
     if value is None:
         counter = how == "counted"
-        return Cost(column.full_name, "", how, "the counter gave no number" if counter else column.unknown)
+        reason = unknown or ("the counter gave no number" if counter else column.unknown)
+        return Cost(column.full_name, "", how, reason)
     return Cost(column.full_name, amount(value, column.kind), how, note)

@@ -141,8 +141,10 @@ def _flat(part: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _measured(name: str, value: Any) -> str:
-    if value is None:
+    if value is None or value == ():
         return "–"
+    if isinstance(value, tuple):
+        return "; ".join(map(str, value))
     if isinstance(value, str):
         return value[:12]
     if "bytes" in name and isinstance(value, int):

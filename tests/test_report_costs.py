@@ -19,6 +19,7 @@ from reports.columns import scale_of
 from reports.costview import amount, breakdowns, costs
 from reports.load import Found
 from reports.runs import Run, scored
+from reports.runview import measured
 
 
 def _record(**changes: object) -> Record:
@@ -96,6 +97,20 @@ def test_each_cost_says_how_it_was_got_and_where() -> None:
     assert "live tensors" in peak.note
     energy = found["Energy of an iteration"]
     assert (energy.text, energy.note) == ("", "no energy counter on this machine")
+
+
+def test_why_energy_is_unknown_is_said_as_the_record_has_it() -> None:
+    record = _record()
+    last = replace(record.steps[-1], energy_notes=("no NVML library", "<b>none</b>"))
+    noted = replace(record, steps=(*record.steps[:-1], last))
+    found = {cost.name: cost for cost in costs(_run(noted))}
+    assert found["Energy of an iteration"].note == "no NVML library; <b>none</b>"
+    line = next(line for line in measured(noted).lines if line.name == "energy notes")
+    assert line.values == ("–", "–", "no NVML library; <b>none</b>")
+    known = replace(last, energy_joules=80.0, energy_notes=("another process used the GPU",))
+    shared = replace(record, steps=(*record.steps[:-1], known))
+    energy = {cost.name: cost for cost in costs(_run(shared))}["Energy of an iteration"]
+    assert (energy.text, energy.note.endswith("; another process used the GPU")) == ("2.00\u202fJ", True)
 
 
 def test_on_a_gpu_memory_has_no_parts_and_says_why() -> None:
