@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmark.metrics import overlap
-from benchmark.record import StepRecord
+from benchmark.record import Record, StepRecord
 from reports.boards import Board, Row
 
 EXACT = 2**53 - 1
@@ -39,15 +38,23 @@ def step_counts(step: StepRecord) -> StepCounts:
 
 def board_counts(board: Board) -> dict[str, Any]:
     """Return the statistics of each row, joint training first: by seed, then by step; null if not exact."""
-    rows = [*([board.joint] if board.joint else []), *board.rows]
-    return {"rows": [_row(row) for row in rows]}
+    joint = [[_joint(m.run.record, board.first) for m in board.joint.counted]] if board.joint else []
+    return {"rows": [*joint, *(_row(row) for row in board.rows)]}
 
 
 def _row(row: Row) -> list[Any]:
-    return [_run(measured.run.record.steps) for measured in row.counted]
+    return [_exact([step_counts(step) for step in measured.run.record.steps]) for measured in row.counted]
 
 
-def _run(steps: Sequence[StepRecord]) -> list[StepCounts] | None:
-    counts = [step_counts(step) for step in steps]
+def _joint(record: Record, board: Record) -> list[StepCounts] | None:
+    """Return a joint run's counts, its classes in the board's order; in its own where these are others."""
+    counts = step_counts(record.steps[-1])
+    names = record.classes if sorted(record.classes) != sorted(board.classes) else board.classes
+    at = [0, *(1 + record.classes.index(name) for name in names)]
+    ordered = [tuple(values[i] for i in at) for values in (counts.intersection, counts.union)]
+    return _exact([StepCounts(ordered[0], ordered[1], ())])
+
+
+def _exact(counts: list[StepCounts]) -> list[StepCounts] | None:
     largest = max((sum(step.union) + sum(step.future) for step in counts), default=0)
     return counts if largest <= EXACT else None

@@ -498,6 +498,11 @@ def test_a_convention_moves_the_ranks_of_a_board_and_its_joint_bound(
     bound = _average(_brute(m.run.record, False, "background").all for m in joint.counted)
     row = next(row for row in board[0].rows if row.variant == "mib")
     own = _average(_brute(m.run.record, False, "background").all for m in row.counted)
+    matrices = [m.run.record.steps[0].confusion for m in joint.counted]
+    for key, classes in (("miou_old_percent", range(1, 5)), ("miou_new_percent", range(5, 9))):
+        split = [_average(_brute_iou(matrix, c, "background") for c in classes) or 0 for matrix in matrices]
+        printed = number(100 * sum(split) / len(split), 1)
+        assert _cell(page, "joint training", key).partition("±")[0] == printed
     assert bound is not None
     assert own is not None
     assert _cell(page, "mib", "forget_score_points").partition("±")[0] == number(100 * (own - bound), 1)
@@ -518,10 +523,12 @@ def test_the_default_convention_from_counts_is_the_benchmarks_own(
         "cssbench.scoring.load().then(() => Object.fromEntries(cssbench.live.rows.filter(r => r.seeds)"
         ".map(r => [r.name, cssbench.scoring.rescored(r.index, cssbench.scoring.DEFAULT)])))"
     )
-    for row in (row for row in board[0].rows if row.ok):
-        for key, (mean, std) in live[row.variant]["values"].items():
-            assert mean == pytest.approx(row.mean(key), abs=1e-9)
-            assert std == pytest.approx(row.cells[key].std, abs=1e-9)
+    assert board[0].joint is not None
+    rows = {"joint training": board[0].joint} | {row.variant: row for row in board[0].rows if row.ok}
+    for name, row in rows.items():
+        for key, (mean, std) in live[name]["values"].items():
+            assert mean == (None if row.mean(key) is None else pytest.approx(row.mean(key), abs=1e-9)), key
+            assert std == (None if mean is None else pytest.approx(row.cells[key].std, abs=1e-9)), key
 
 
 def test_classes_of_one_row_and_of_the_difference_of_two(board: tuple[Board, Path], reader: Visit) -> None:

@@ -42,6 +42,18 @@ def test_counts_that_a_browser_would_round_are_absent_not_rounded() -> None:
     assert board_counts(_board(replace(record, steps=steps)))["rows"] == [[None]]
 
 
+def test_joint_counts_stand_in_the_boards_order_of_classes() -> None:
+    place = SHAPES_4_2.joint_place()
+    joint = make("fine_tune", place)
+    turned = replace(joint, classes=tuple(reversed(joint.classes)))
+    (straight, _), (back, _) = (
+        board_counts(boards_of([scored(Found("a", make())), scored(Found("b", each))])[0])["rows"]
+        for each in (joint, turned)
+    )
+    for own, other in zip(straight[0][0][:2], back[0][0][:2], strict=True):
+        assert other == (own[0], *reversed(own[1:]))
+
+
 def test_a_row_is_joined_to_the_one_it_works_on_top_of() -> None:
     board = _board(
         make("plop"), make("mib"), make("clora", params={"on": "plop"}), make("clora"),

@@ -3,6 +3,7 @@
 
 (() => {
   const { live } = cssbench;
+  const CROWD = 60;
   const NAMED = 14; // names beside points: of all up to this many, then of those on the front
 
   // The plot's letters grow with the page's.
@@ -55,9 +56,14 @@
     write(chart.ctx, "joint training", right - 5, height + 0.6 * size(), "right");
   }
 
-  function drawSpread(chart, { points }) {
+  // Of a crowd, only what is told of the point in focus and of those on the front is drawn.
+  function told({ points, better, focused }) {
+    return points.length <= CROWD ? points : [...front(points, better), ...(focused ? [focused] : [])];
+  }
+
+  function drawSpread(chart, view) {
     const { x, y } = chart.scales;
-    for (const p of points) {
+    for (const p of told(view)) {
       const [px, py, colour] = [x.getPixelForValue(p.x), y.getPixelForValue(p.y), live.colour(p.row)];
       const low = (scale, value, spread, edge) => (scale.type === "logarithmic" && value <= spread ? edge : scale.getPixelForValue(value - spread));
       if (p.sy) line(chart.ctx, [[px, low(y, p.y, p.sy, chart.chartArea.bottom)], [px, y.getPixelForValue(p.y + p.sy)]], colour, 1.2);
@@ -66,10 +72,10 @@
   }
 
   // A dotted line from a method to the row that works on top of it.
-  function drawJoins(chart, { points }) {
+  function drawJoins(chart, view) {
     const { x, y } = chart.scales;
-    const at = new Map(points.map((p) => [p.row.index, p]));
-    for (const p of points) {
+    const at = new Map(view.points.map((p) => [p.row.index, p]));
+    for (const p of told(view)) {
       const base = p.row.on === null ? null : at.get(p.row.on);
       if (!base) continue;
       const ends = [base, p].map((each) => [x.getPixelForValue(each.x), y.getPixelForValue(each.y)]);

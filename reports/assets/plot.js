@@ -87,13 +87,23 @@
       title: { display: true, text: `${title} (${unit}), ${better} is better`, color: live.ink("--ink"), font: { size: layers.size() } },
       grid: { color: live.ink("--line") },
       border: { color: live.ink("--muted") },
-      ticks: { color: live.ink("--muted"), font: { size: 0.9 * layers.size() }, includeBounds: false, maxTicksLimit: 9, callback: (value) => tick(value, log) },
+      ticks: { color: live.ink("--muted"), font: { size: 0.9 * layers.size() }, includeBounds: false, maxTicksLimit: 9, callback: tick },
+      ...(log ? { afterBuildTicks: decades } : {}),
     };
   }
 
-  function tick(value, log) {
-    if (log && ![1, 2, 5].includes(Math.round(value / 10 ** Math.floor(Math.log10(value) + 1e-9)))) return "";
-    return live.print(Number(value.toPrecision(6)), Math.min(6, (String(Number(value.toPrecision(6))).split(".")[1] ?? "").length));
+  function tick(value) {
+    const round = Number(value.toPrecision(6));
+    return live.print(round, Math.min(6, (String(round).split(".")[1] ?? "").length));
+  }
+
+  // On a log axis 1, 2 and 5 of each decade; more where there is less than one, decades alone where there are many.
+  function decades(scale) {
+    const [low, high] = [Math.floor(Math.log10(scale.min)), Math.ceil(Math.log10(scale.max))];
+    const span = Math.log10(scale.max / scale.min);
+    const of = span > 4 ? [1] : span > 1 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 7];
+    const all = Array.from({ length: high - low + 1 }, (_, i) => of.map((digit) => digit * 10 ** (low + i))).flat();
+    scale.ticks = all.filter((value) => value >= scale.min && value <= scale.max).map((value) => ({ value }));
   }
 
   function config() {
@@ -108,7 +118,7 @@
         onHover: (_, active) => active.length && detail(active[0].index),
         plugins: { legend: { display: false }, tooltip: { displayColors: false, bodyFont: { size: 0.95 * layers.size() }, callbacks: { label: (item) => spoken(points[item.dataIndex]) } } },
       },
-      plugins: [layers.plugin(() => ({ points, y: axis("y"), better: better(), shown: ticked, label: live.label }))],
+      plugins: [layers.plugin(() => ({ points, y: axis("y"), better: better(), shown: ticked, label: live.label, focused: points[focused] ?? null }))],
     };
   }
 

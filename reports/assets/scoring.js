@@ -33,17 +33,19 @@
   }
 
   // One run: final mIoU of all, old and new classes, its mean over the steps, forgetting; in percent and points.
-  function score(steps, sizes, background, convention) {
+  // Joint training has one step with every class; old and new are those of the board.
+  function score(steps, sizes, background, convention, joint = false) {
     const learnt = learntBy(sizes, background, convention);
+    const known = joint ? [learnt.flat()] : learnt.map((_, t) => learnt.slice(0, t + 1).flat());
     const course = steps.map((step) => iou(step, convention));
-    const means = course.map((values, t) => meanOfKnown(learnt.slice(0, t + 1).flat().map((row) => values[row])));
+    const means = course.map((values, t) => meanOfKnown(known[t].map((row) => values[row])));
     const last = course.length - 1;
     const final = (rows) => meanOfKnown(rows.map((row) => course[last][row]));
     const percent = (value) => (value === null ? null : 100 * value);
     return {
       miou_all_percent: percent(means[last]),
       miou_old_percent: percent(final(learnt[0])),
-      miou_new_percent: percent(final(learnt.slice(1, last + 1).flat())),
+      miou_new_percent: percent(final(learnt.slice(1).flat())),
       miou_average_percent: percent(means.includes(null) ? null : meanOfKnown(means)),
       forgetting_points: percent(forgetting(course, learnt)),
     };
@@ -85,11 +87,12 @@
   // Means over seeds in a convention, by column, and of log10 of mIoU. Null where the counts of a seed are not exact.
   function rescored(index, convention) {
     const { sizes, background } = live.data;
-    const steps = live.rows[index].kind === "bound" ? [sizes.reduce((sum, v) => sum + v, 0)] : sizes;
-    const runs = counts[index].map((seed) => seed && score(seed, steps, background, convention));
+    const row = live.rows[index];
+    const runs = counts[index].map((seed) => seed && score(seed, sizes, background, convention, row.kind === "bound"));
     const keys = ["miou_all_percent", "miou_old_percent", "miou_new_percent", "miou_average_percent", "forgetting_points"];
     const by = (key) => runs.map((run) => run && run[key]);
     const values = Object.fromEntries(keys.map((key) => [key, [live.mean(by(key)), std(by(key))]]));
+    for (const key of keys) if (row.own[key][0] === null) values[key] = [null, null]; // unknown in any convention
     const logs = by("miou_all_percent").map((v) => (v > 0 ? Math.log10(v) : null));
     return { values, log_a: live.mean(logs) };
   }
