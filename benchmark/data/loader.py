@@ -16,14 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, get_worker_info
-from torch.utils.data import Dataset as TorchDataset
 
 from benchmark.data.dataset import Split
 from benchmark.data.evaluation import TestBatch, test_batches
 from benchmark.data.store import Store
-from benchmark.data.transforms import augment, draw
-from benchmark.errors import DataError
+from benchmark.data.transforms import RawBatch, augment, draw
+from benchmark.data.workers import ahead
 from benchmark.preset import ModelPreset
 from benchmark.protocol import Augmentation
 from benchmark.seeding import stream_seed
@@ -37,15 +35,7 @@ __all__ = [
     "test_batches",
     "train_batches",
 ]
-_PREFETCH = 2  # batches a worker prepares ahead
 Indices = Sequence[int] | NDArray[np.int64]
-
-
-class RawBatch(NamedTuple):
-    """``image`` (B, 3, S, S) and ``label`` (B, S, S), both uint8, labels as the dataset numbers them."""
-
-    image: Tensor
-    label: Tensor
 
 
 def iterations_per_epoch(images: int, batch: int) -> int:
@@ -74,7 +64,7 @@ def train_batches(
     shown = _Shown(Store(split, preset.resize), preset, augmentation)
     batches = _TrainBatches(shown, np.asarray(images), seed, step)
     wanted = range(start, iterations)
-    return _ahead(batches, wanted, workers) if workers else map(batches.batch, wanted)
+    return ahead(batches, split.dataset.cache, wanted, workers) if workers else map(batches.batch, wanted)
 
 
 def pinned(batch: RawBatch) -> RawBatch:
@@ -141,9 +131,14 @@ class _TrainBatches:
     seed: int
     step: int
 
+    @property
+    def preset(self) -> ModelPreset:
+        """Says how large batches are."""
+        return self.shown.preset
+
     def batch(self, iteration: int, into: RawBatch | None = None) -> RawBatch:
         """Return the batch of an iteration, written ``into`` where that is given."""
-        size, images = self.shown.preset.batch_size, len(self.images)
+        size, images = self.preset.batch_size, len(self.images)
         epoch, batch = divmod(iteration, iterations_per_epoch(images, size))
         order = self._order(epoch)
         places = (
@@ -177,61 +172,3 @@ class _OrderedBatches:
                 _Place(image, stream_seed(self.seed, "ordered", self.step, start + offset))
                 for offset, image in enumerate(self.images[start : start + size].tolist())
             )
-
-
-class _Slots:
-    """Shared memory that worker processes write batches to, used over and over.
-
-    Fresh shared memory for each batch, as tensors of a worker get it, costs a page fault every 4 KiB: a
-    fifth of its time. There is one slot more than batches can be under way, so that none is written to
-    while it is read.
-    """
-
-    def __init__(self, preset: ModelPreset, count: int) -> None:
-        shape = (count, preset.batch_size, 3, preset.image_size, preset.image_size)
-        self._image = torch.empty(shape, dtype=torch.uint8).share_memory_()
-        self._label = torch.empty((*shape[:2], *shape[3:]), dtype=torch.uint8).share_memory_()
-
-    def __getitem__(self, iteration: int) -> RawBatch:
-        slot = iteration % len(self._image)
-        return RawBatch(self._image[slot], self._label[slot])
-
-
-@dataclass(frozen=True, eq=False)
-class _Writer(TorchDataset[DataError | None]):
-    """Writes batches to their slots. An error is returned: raised, it would come buried in its traceback."""
-
-    batches: _TrainBatches
-    slots: _Slots
-
-    def __getitem__(self, iteration: int) -> DataError | None:
-        try:
-            self.batches.batch(iteration, self.slots[iteration])
-        except DataError as error:
-            return error
-        return None
-
-
-def _ahead(batches: _TrainBatches, wanted: range, workers: int) -> Iterator[RawBatch]:
-    """Yield the wanted batches, prepared ahead by worker processes that share the cache's budget."""
-    slots = _Slots(batches.shown.preset, workers * _PREFETCH + 1)
-    loader = DataLoader(
-        _Writer(batches, slots),
-        batch_size=None,
-        sampler=wanted,
-        num_workers=workers,
-        prefetch_factor=_PREFETCH,
-        worker_init_fn=_share_budget,
-        generator=torch.Generator(),  # without one, torch's global stream would be drawn from
-    )
-    for iteration, error in zip(wanted, loader, strict=True):
-        if error is not None:
-            raise error
-        image, label = slots[iteration]
-        yield RawBatch(image.clone(), label.clone())
-
-
-def _share_budget(_worker: int) -> None:
-    worker = get_worker_info()
-    assert worker is not None and isinstance(worker.dataset, _Writer)
-    worker.dataset.batches.shown.store.split.dataset.cache.share(worker.num_workers)

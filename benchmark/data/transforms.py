@@ -20,6 +20,13 @@ class Sample(NamedTuple):
     label: Tensor
 
 
+class RawBatch(NamedTuple):
+    """``image`` (B, 3, S, S) and ``label`` (B, S, S), both uint8, labels as the dataset numbers them."""
+
+    image: Tensor
+    label: Tensor
+
+
 class Draw(NamedTuple):
     """The random numbers of one sample, each uniform in [0, 1)."""
 

@@ -173,6 +173,20 @@ def test_an_error_in_a_worker_is_the_same_one_sentence() -> None:
         assert str(caught.value) == "image 1 is broken"
 
 
+def test_too_little_shared_memory_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(tensor: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("unable to allocate shared memory(shm): No space left on device (28)")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", full)
+    with pytest.raises(DataError) as caught:
+        next(batches(5, workers=2))
+    assert str(caught.value) == (
+        "loader processes cannot share 0 MiB of batches: unable to allocate shared memory(shm): No space "
+        "left on device (28); use fewer (--workers) or allow for more shared memory "
+        "(--shm-size of a container)"
+    )
+
+
 def test_padding_has_the_presets_mean_colour() -> None:
     small = Toy(1, True, {"train": {"a": Pair(np.zeros((2, 2, 3), np.uint8), np.ones((2, 2), np.uint8))}})
     batch = next(
