@@ -20,7 +20,7 @@ from record_factory import A100, H100, MSRC_16_5, SHAPES_4_2, VOC_13_1, make
 from benchmark.cli import main
 from benchmark.errors import RecordError
 from benchmark.evaluate import ImageCounts, pack_images
-from benchmark.metrics import score
+from benchmark.metrics import BOARDS, netscore, score
 from benchmark.record import read_record, write_atomic
 from reports.bootstrap import Interval, image_weights
 from reports.compare import Comparison, Difference, compare
@@ -28,7 +28,7 @@ from reports.comparepage import write
 from reports.comparetext import notes, overview, render, signed, span, tables
 from reports.differences import differences, draw_differences
 from reports.load import Found
-from reports.runs import scored
+from reports.runs import inputs, scored
 from reports.samples import samples
 
 SHAPES = "shapes-4-2-overlapped/cnn-small-cpu"
@@ -140,6 +140,9 @@ def test_draws_of_a_run_are_what_scoring_each_drawn_test_set_gives(tmp_path: Pat
             assert found.scores[f"miou_{key}_percent"][draw] == pytest.approx(
                 100 * getattr(expected.final, key)
             )
+        for name in BOARDS:
+            own = netscore(100 * (expected.final.all or 0), *inputs(record, name))
+            assert found.scores[f"netscore_{name}"][draw] == pytest.approx(own)
         known = [np.nan if v is None else 100 * v for v in expected.final.iou]
         assert found.iou[draw] == pytest.approx(known, nan_ok=True)
 
