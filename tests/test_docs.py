@@ -17,6 +17,10 @@ from benchmark.finding import find_method, method_names
 from benchmark.preset import ModelPreset
 from benchmark.protocols import Family, load_protocol
 from benchmark.record import Record, StepRecord
+from reports.boards import boards_of
+from reports.load import load
+from reports.runs import scored
+from reports.text import board_text
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -117,6 +121,17 @@ def test_every_method_has_a_row_of_what_was_checked() -> None:
     rows = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
     assert sorted(rows) == method_names()
     assert [name for name in re.findall(r"`(tests/[\w/]+\.py)`", text) if not (ROOT / name).is_file()] == []
+
+
+def test_results_are_those_of_the_records() -> None:
+    """The block in which ``cssbench report`` is quoted; its boards are named by their titles."""
+    text = (ROOT / "REPRODUCTION.md").read_text(encoding="utf-8")
+    boards = boards_of([scored(found) for found in load(ROOT / "results").found])
+    quoted = [board_text(board) for board in boards if board.first.protocol == "msrc-16-5-overlapped"]
+    assert len(quoted) == 2
+    assert all(f"{board}\n" in text for board in quoted)
+    ran = {row.method for board in boards for row in board.rows if row.ok and f"{row.variant} " in text}
+    assert ran >= set(method_names())
 
 
 def test_the_lock_names_versions_and_no_place_to_get_them() -> None:
