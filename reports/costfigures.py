@@ -28,7 +28,7 @@ def cost_figures(board: Board, style: Styles) -> Iterator[Figure]:
             f"Of a training iteration at the last step; mean over seeds. {_left_out(board, bars)}{first}"
         )
         yield Figure(
-            "breakdown", "What learning costs, by part", _spoken(bars), bars, caption.strip(), wide=True
+            "breakdown", "What learning costs, by part", _spoken(bars), bars, caption.strip(), True, True
         )
     if courses := cost_over_steps(board, style):
         title = "Cost over the steps"
@@ -36,7 +36,7 @@ def cost_figures(board: Board, style: Styles) -> Iterator[Figure]:
         said = (
             f"{title}: {', '.join(panel.title for panel in courses.panels)}. The pages of the runs have them."
         )
-        yield Figure("cost-steps", title, said, courses, caption, wide=True)
+        yield Figure("cost-steps", title, said, courses, caption, True, True)
 
 
 def _left_out(board: Board, bars: Bars) -> str:

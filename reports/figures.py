@@ -53,7 +53,7 @@ Styles = Mapping[str, Style]
 class Figure(NamedTuple):
     """A figure of a page: the name of its file, its heading, what it says in words, and its data.
 
-    A ``wide`` one has a line of the page to itself.
+    A ``wide`` one has a line of the page to itself; a ``cost`` one is about what learning costs alone.
     """
 
     name: str
@@ -62,6 +62,7 @@ class Figure(NamedTuple):
     spec: Spec
     caption: str = ""
     wide: bool = False
+    cost: bool = False
 
 
 class Price(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,8 @@ from reports.docs import MethodDoc, read_method
 from reports.exports import board_row, export
 from reports.load import LeftOut
 from reports.pages import Site, root
+from reports.published import Line, adapter
+from reports.publishedpage import TITLES
 from reports.runs import slug
 from reports.view import Header, RowView, table
 
@@ -31,6 +34,9 @@ COLUMNS = (
     "memory_ratio",
     "iteration_ratio",
 )
+
+
+_NOT_STATED = "setting not stated"
 
 
 class MethodEntry(NamedTuple):
@@ -53,6 +59,14 @@ class Results(NamedTuple):
     ranked: int
     headers: tuple[Header, ...]
     rows: tuple[RowView, ...]
+
+
+class Printed(NamedTuple):
+    """How many lines papers print of a method on one dataset, scenario and setting, and where they are."""
+
+    title: str
+    href: str
+    lines: int
 
 
 class Documented(NamedTuple):
@@ -97,10 +111,30 @@ def write_methods(site: Site, methods: Sequence[MethodEntry], boards: Sequence[B
         path = f"methods/{entry.slug}.html"
         found = [(board, [row for row in board.rows if row.method == entry.name]) for board in boards]
         results = [_results(board, rows, root(path)) for board, rows in found if rows]
-        site.page("method.html.j2", path, "methods", entry=entry, doc=entry.doc, results=results)
+        site.page(
+            "method.html.j2", path, "methods", entry=entry, doc=entry.doc, results=results,
+            printed=printed_of(entry.name, site.papers.lines),
+        )  # fmt: skip
         lines = [board_row(board, row) for board, rows in found for row in rows]
         if lines:
             site.table(f"methods/{entry.slug}", export(lines))
+
+
+def printed_of(method: str, lines: Iterable[Line]) -> tuple[Printed, ...]:
+    """Return where papers print scores of a method, by dataset, scenario and setting, in the file's order."""
+    places = Counter(
+        (x.first.dataset, x.first.scenario, x.first.setting)
+        for x in lines
+        if adapter(x.first.method) == method
+    )
+    return tuple(
+        Printed(
+            f"{TITLES.get(dataset, dataset)} {scenario}, {_NOT_STATED if setting == 'unknown' else setting}",
+            f"published/{slug(dataset, dataset)}.html#{scenario}-{setting}",
+            count,
+        )
+        for (dataset, scenario, setting), count in places.items()
+    )
 
 
 def _results(board: Board, rows: Sequence[Row], way: str) -> Results:

@@ -259,12 +259,17 @@ def published_points(board: Board, lines: Iterable[Line]) -> tuple[PublishedPoin
     return tuple(_point(line, "with" if board.first.background else "without") for line in found)
 
 
+def adapter(method: str) -> str:
+    """Return the name that the adapter of a printed method has, or would have."""
+    name = re.sub(r"[^a-z0-9]+", "_", method.lower()).strip("_")
+    return ADAPTERS.get(name, name)
+
+
 def _point(line: Line, own: Convention) -> PublishedPoint:
     old = old_range(line.values)
     later = [name for name in line.values if name not in (ALL, old)]
     new = line.values[later[0]] if old and len(later) == 1 else None
-    name = re.sub(r"[^a-z0-9]+", "_", line.first.method.lower()).strip("_")
     return PublishedPoint(
-        line.first.method, ADAPTERS.get(name, name), line.values.get(ALL), line.values.get(old or ""), new,
+        line.first.method, adapter(line.first.method), line.values.get(ALL), line.values.get(old or ""), new,
         line.convention, line.convention == own, line,
     )  # fmt: skip

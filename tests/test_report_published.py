@@ -246,6 +246,8 @@ def test_a_site_with_and_without_published_numbers(tmp_path: Path) -> None:
     ranking, _, below = page.partition('id="published"')
     assert "Class Similarity Weighted" in below
     assert "REMINDER" not in ranking
+    mib = next((site / "methods").glob("mib-*.html")).read_text()
+    assert 'PASCAL VOC 2012 15-1, overlapped</a> <span class="unit">8 lines' in mib
     assert json.loads((site / "boards" / board.slug / "table.json").read_text())[0]["variant"] == "mib"
     values = json.loads((site / "published" / "published.json").read_text())
     assert len(values) == 1953
