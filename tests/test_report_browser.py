@@ -658,3 +658,34 @@ def test_every_control_has_a_name_and_is_reached_by_keyboard(
     page.keyboard.press("ArrowRight")
     assert page.locator("[data-netscore=f-score]").text_content() != before
     assert page.locator("[data-live=netscore-table]").text_content().startswith("First by train:")
+
+
+def test_boards_of_every_kind_open_in_silence(tmp_path: Path, quick_figures: None, browser: Any) -> None:
+    """Failed rows alone, one row alone, two kinds of hardware, no joint run, no background, many steps."""
+    places = {name: replace(SHAPES_4_2, protocol=f"shapes-{name}-overlapped") for name in ("failed", "one")}
+    factory.write(factory.failed("ewc", places["failed"], "oom", "out of memory", 0), tmp_path / "r")
+    factory.write(make("mib", places["one"]), tmp_path / "r")
+    for method, environment in (
+        ("fine_tune", factory.H100),
+        ("fine_tune", factory.A100),
+        ("mib", factory.A100),
+    ):
+        factory.write(make(method, factory.VOC_15_1, environment=environment), tmp_path / "r")
+    factory.write(make("plop", MSRC_11_1), tmp_path / "r")
+    boards = build(tmp_path / "r", tmp_path / "site").boards
+    assert len(boards) == 4
+    with visit(browser) as reader:
+        for found in boards:
+            page = reader.open(tmp_path / "site" / "boards" / found.slug / "index.html", "#future=background")
+            if not any(row.ok for row in found.rows):
+                continue
+            page.wait_for_selector("body.other-convention")
+            page.select_option("[data-classes=order]", "rising")
+            page.wait_for_function(
+                "() => document.querySelector('[data-classes=says]').textContent.includes('mean')"
+            )
+            _set(page, "alpha", 3)
+            drawn = page.evaluate("cssbench.plot.points().length")
+            assert drawn == sum(row.ok for row in found.rows)
+        for name in ("index.html", "methods/index.html", "reading.html"):
+            reader.open(tmp_path / "site" / name)
