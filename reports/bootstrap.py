@@ -20,6 +20,8 @@ from reports.perimage import Floats, ImageOverlap
 
 DRAWS = 1000
 LEVEL = 0.95
+EXACT = 2.0**24
+"""Integers below it are told apart in single precision."""
 _LOW, _HIGH = 0.025, 0.975
 
 
@@ -71,11 +73,24 @@ def resampled_scores(overlap: ImageOverlap, old_outputs: int, background: bool, 
     """
     weights = image_weights(overlap.test_set, len(overlap.intersection), draws)
     first = 0 if background else 1
-    union = (weights @ overlap.union)[:, first:]
+    both = _product(weights, np.hstack([overlap.intersection[:, first:], overlap.union[:, first:]]))
+    intersection, union = np.hsplit(both, 2)
     known = union > 0
-    iou = np.divide((weights @ overlap.intersection)[:, first:], union, out=np.zeros_like(union), where=known)
+    iou = np.divide(intersection, union, out=np.zeros_like(union), where=known)
     old = old_outputs - first
     return Draws(_mean(iou, known), _mean(iou[:, :old], known[:, :old]), _mean(iou[:, old:], known[:, old:]))
+
+
+def _product(weights: Floats, counts: Floats) -> Floats:
+    """Return ``weights @ counts``, exactly: in half the time where single precision holds every sum.
+
+    No term is negative, so that a result below ``EXACT`` never passed it on the way.
+    """
+    if counts.max(initial=0) < EXACT:
+        single = weights.astype(np.float32) @ counts.astype(np.float32)
+        if single.max(initial=0) < EXACT:
+            return single.astype(np.float64)
+    return weights @ counts
 
 
 def _mean(iou: Floats, known: npt.NDArray[np.bool_]) -> Floats:

@@ -8,19 +8,20 @@ from pathlib import Path
 from reports.album import read_album
 from reports.boards import Board, boards_of
 from reports.figures import styles
-from reports.load import LeftOut, load
+from reports.load import LeftOut
 from reports.markup import environment
 from reports.methodpage import entries, read_methods, write_methods
 from reports.output import Output
 from reports.overview import write_overview
 from reports.pages import Picture, Site
 from reports.parallel import chunks, cpus, run_jobs
-from reports.parts import board_job, homes_of, job, runs_job
+from reports.parts import board_job, homes_of, job, runs_job, store_jobs
 from reports.protocolpage import read_scenarios, write_protocols
 from reports.published import read_papers
 from reports.publishedpage import write_published
-from reports.ranges import draws_of, with_ranges
-from reports.runs import scored
+from reports.reading import read_runs
+from reports.resampling import with_rank_ranges
+from reports.store import Store
 
 ASSETS = Path(__file__).parent / "assets"
 CHUNK = 50
@@ -69,15 +70,18 @@ def build(
     ``dry``: nothing is written, only compared. ``processes``: how many share the work (None: as it
     deserves). Raises RecordError where ``results`` or ``pictures`` does not exist.
     """
-    loaded = load(results)
-    runs = [scored(found) for found in loaded.found]
-    boards = tuple(with_ranges(board, draws_of(board, results)) for board in boards_of(runs))
+    store = Store(results)
+    known = store.runs()
+    read = read_runs(results, known, processes)
+    runs = read.runs
+    share = processes or _worth(len(runs))
+    boards = with_rank_ranges(boards_of(runs), results, None if dry else store, share)
     documented = read_methods(methods)
     papers = read_papers(results)
     listing = read_scenarios()
     album = read_album(results, pictures)
     left_out = (
-        *loaded.left_out, *documented.left_out, *papers.left_out, *listing.left_out, *album.left_out,
+        *read.left_out, *documented.left_out, *papers.left_out, *listing.left_out, *album.left_out,
     )  # fmt: skip
     listed = entries(documented.docs, boards, {run.record.method for run in runs})
     output = Output(out, dry)
@@ -87,10 +91,13 @@ def build(
     jobs = [board_job(site, board) for board in boards]
     homes = homes_of(boards)
     jobs += [runs_job(site, some, homes, results, album) for some in chunks(runs, CHUNK)]
+    if not dry:
+        store.clean()
+        jobs += store_jobs(site, store, read)
     jobs.append(job(site, lambda own: write_methods(own, listed, boards)))
     jobs.append(job(site, lambda own: write_protocols(own, listing, boards)))
     figures: dict[str, Picture] = {}
-    for done in run_jobs(jobs, processes or _worth(len(runs))):
+    for done in run_jobs(jobs, share):
         output.merge(done.tally)
         figures |= done.pictures
     write_published(site)

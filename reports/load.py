@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from benchmark.consistency import check
 from benchmark.errors import RecordError
@@ -25,6 +25,21 @@ class Found:
     path: str
     record: Record
     digest: str = ""
+
+
+class Recorded(Protocol):
+    """Anything with a record and its path: as it was found, or scored."""
+
+    @property
+    def path(self) -> str:
+        """Relative to the results folder."""
+
+    @property
+    def record(self) -> Record:
+        """What the file holds."""
+
+
+Entry = TypeVar("Entry", bound=Recorded)
 
 
 @dataclass(frozen=True)
@@ -51,43 +66,49 @@ def load(results: Path) -> Loaded:
     Of several records of the same run (one variant, source, seed and hardware on one protocol) the newest
     is kept. Raises RecordError where the folder does not exist.
     """
-    if not results.is_dir():
-        raise RecordError(f"results folder {results} does not exist; expected a folder of run records")
-    read = [_read(path, results) for path in _paths(results)]
-    kept, older = _newest([entry for entry in read if isinstance(entry, Found)])
+    read = [_read(path, path.relative_to(results).as_posix()) for path in record_paths(results)]
+    kept, older = newest([entry for entry in read if isinstance(entry, Found)])
     broken = [entry for entry in read if isinstance(entry, LeftOut)]
     return Loaded(tuple(kept), tuple(sorted([*broken, *older], key=lambda entry: entry.path)))
 
 
-def _paths(results: Path) -> list[Path]:
+def record_paths(results: Path) -> list[Path]:
+    """Return the files that should be records. Raises RecordError where there is no such folder."""
+    if not results.is_dir():
+        raise RecordError(f"results folder {results} does not exist; expected a folder of run records")
     files = (path for path in results.rglob("*.json") if path.is_file() and not path.name.startswith("."))
     return sorted(path for path in files if path.relative_to(results).parts[0] != PUBLISHED)
 
 
-def _read(path: Path, results: Path) -> Found | LeftOut:
-    name = path.relative_to(results).as_posix()
+def _read(path: Path, name: str) -> Found | LeftOut:
     try:
-        content = path.read_bytes()
-        record = parse_record(content, Path(name))  # the page is the same on every machine
-        check(record)
+        return read_file(path.read_bytes(), name)
     except OSError as error:
         return LeftOut(name, f"record {name} cannot be read: {error.strerror}")
+
+
+def read_file(content: bytes, name: str) -> Found | LeftOut:
+    """Validate the content of a record's file; ``name`` is its path as the page shows it."""
+    try:
+        record = parse_record(content, Path(name))
+        check(record)
     except RecordError as error:
         return LeftOut(name, str(error))
     return Found(name, record, sha256_of(content))
 
 
-def _newest(found: Sequence[Found]) -> tuple[list[Found], list[LeftOut]]:
-    newest: dict[tuple[object, ...], Found] = {}
+def newest(found: Sequence[Entry]) -> tuple[list[Entry], list[LeftOut]]:
+    """Return the newest record of each run, in the order of their paths, and why the others are left out."""
+    latest: dict[tuple[object, ...], Entry] = {}
     for entry in sorted(found, key=lambda entry: (_finished(entry.record), entry.path)):
-        newest[_identity(entry.record)] = entry
-    kept = set(map(id, newest.values()))
+        latest[_identity(entry.record)] = entry
+    kept = set(map(id, latest.values()))
     older = (entry for entry in found if id(entry) not in kept)
     left_out = [
-        LeftOut(entry.path, f"older record of the same run as {newest[_identity(entry.record)].path}")
+        LeftOut(entry.path, f"older record of the same run as {latest[_identity(entry.record)].path}")
         for entry in older
     ]
-    return sorted(newest.values(), key=lambda entry: entry.path), left_out
+    return sorted(latest.values(), key=lambda entry: entry.path), left_out
 
 
 def _identity(record: Record) -> tuple[object, ...]:

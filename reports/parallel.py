@@ -23,7 +23,6 @@ def run_jobs(jobs: Sequence[Callable[[], Result]], processes: int | None = None)
         return [job() for job in jobs]
     global _jobs  # noqa: PLW0603  # forked processes find their jobs here, whatever those hold on to
     _jobs = jobs
-    gc.collect()
     gc.freeze()  # a collection in a fork would touch, and so copy, every object it inherited
     try:
         with multiprocessing.get_context("fork").Pool(count) as pool:

@@ -17,8 +17,10 @@ from reports.boardpage import board_picture, write_board
 from reports.boards import Board
 from reports.output import Tally
 from reports.pages import Picture, Site
+from reports.reading import Runs
 from reports.runpage import Home, write_run
 from reports.runs import Run
+from reports.store import Store, shard_of
 
 _SOURCES = ("*.py", "*.toml", "templates/*.j2")
 _PACKAGES = ("jinja2", "markupsafe", "matplotlib", "numpy", "pandas")
@@ -82,6 +84,17 @@ def runs_job(site: Site, runs: Sequence[Run], homes: Mapping[str, Home], results
                     write_run(own, run, home, (results / run.path).read_bytes(), kept)
 
     return job(site, write)
+
+
+def store_jobs(site: Site, store: Store, read: Runs) -> list[Job]:
+    """Return the jobs that keep the runs for the next build, a shard each of those that changed."""
+
+    def keep(shard: int) -> Job:
+        return job(
+            site, lambda _: store.keep_runs(shard, (r for r in read.runs if shard_of(r.path) == shard))
+        )
+
+    return [keep(shard) for shard in sorted({shard_of(path) for path in read.changed})]
 
 
 def homes_of(boards: Iterable[Board]) -> dict[str, Home]:

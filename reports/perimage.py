@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 import zlib
 from pathlib import Path, PurePath
@@ -17,6 +18,12 @@ from benchmark.record import Record, sha256_of
 Floats = npt.NDArray[np.float64]
 LARGEST_MEMBER = 2**28
 """Bytes an array may unpack to: a thousand times that of the largest test set here."""
+_HEAD = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '(?P<order>[<|])(?P<kind>[uU])(?P<size>\d{1,4})', "
+    rb"'fortran_order': False, 'shape': \((?P<length>\d{1,12}),\), \} *\n",
+    re.DOTALL,
+)
+"""How an array begins: numpy.lib.format, version 1.0."""
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
@@ -46,7 +53,7 @@ def read_overlap(record: Record, path: Path, step: int = -1) -> ImageOverlap:
     Raises RecordError, one sentence, where the file is missing, is not the one the record was written
     with, cannot be read, or does not sum to the record's matrix.
     """
-    content = _content(record, path)
+    content = read_content(record, path)
     number = range(len(record.steps))[step]
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -59,7 +66,11 @@ def read_overlap(record: Record, path: Path, step: int = -1) -> ImageOverlap:
     return _overlap(sha256_of("\n".join(names.tolist()).encode()), cells, len(names), outputs)
 
 
-def _content(record: Record, path: Path) -> bytes:
+def read_content(record: Record, path: Path) -> bytes:
+    """Return the file of counts by image of the record that lies at ``path``.
+
+    Raises RecordError where it is missing or is not the one the record was written with.
+    """
     name = record.images_file
     if name is None or not record.steps:
         raise RecordError("the record has no counts by image")
@@ -79,12 +90,14 @@ def _array(archive: zipfile.ZipFile, name: str, kind: str) -> npt.NDArray[Any]:
     info = archive.getinfo(f"{name}.npy")
     if info.file_size > LARGEST_MEMBER:
         raise ValueError(f"{name} unpacks to {info.file_size} bytes, expected {LARGEST_MEMBER} or fewer")
-    member = io.BytesIO(archive.read(info))
-    np.lib.format.read_magic(member)
-    shape, _, dtype = np.lib.format.read_array_header_1_0(member)
-    if len(shape) != 1 or dtype.kind != kind:
-        raise ValueError(f"{name} has shape {shape} and type {dtype}, expected a list of {kind!r}")
-    return np.frombuffer(member.getbuffer()[member.tell() :], dtype=dtype, count=shape[0])
+    content = archive.read(info)
+    head = _HEAD.match(content)
+    if head is None or head["kind"] != kind.encode():
+        raise ValueError(
+            f"{name} begins with {content[:60]!r}, expected a list of {kind!r} in numpy's format"
+        )
+    dtype = np.dtype((head["order"] + head["kind"] + head["size"]).decode())
+    return np.frombuffer(content, dtype, int(head["length"]), head.end())
 
 
 def _fits(cells: Cells, record: Record, step: int, images: int) -> None:

@@ -83,9 +83,9 @@ ONE = np.array([1], dtype=np.int64)
 UNFIT = {
     "cannot be read: File is not a zip file": b"not a zip",
     "There is no item named 'names.npy'": _arrays(other=ONE),
-    "names has shape (1,) and type int64": _arrays(names=ONE),
+    'names begins with b"\\x93NUMPY': _arrays(names=ONE),
     "unpacks to 268435457 bytes": _bomb(),
-    "names has shape (1,) and type object": _arrays(names=np.array([{"a": 1}], dtype=object)),
+    "expected a list of 'U' in numpy's format": _arrays(names=np.array([{"a": 1}], dtype=object)),
     "beyond its images or classes": _broken(ImageCounts(ONE + 1, ONE, ONE, ONE)),
     "does not sum to the confusion matrix of step 0": _broken(ImageCounts(ONE, ONE, ONE, ONE)),
 }

@@ -1,0 +1,135 @@
+"""What a build keeps for the next one beside the site: records as they were read, and draws of rows.
+
+Each entry is known by the digest of the files and code it was made from, so that nothing is shown which a
+build without it would not show. What cannot be read or written costs only the time to make it again.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import io
+import os
+import pickle
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+import benchmark.consistency
+import benchmark.metrics
+import benchmark.record
+from benchmark.data.index import default_cache
+from benchmark.record import sha256_of, write_atomic
+from reports.ranges import RowDraws
+from reports.runs import Run
+
+SHARDS = 16
+_SEAL_BYTES = 32
+_SOURCES = ("load", "runs", "perimage", "bootstrap", "ranges")
+_PACKAGES = ("numpy", "pydantic")
+
+
+class Store:
+    """A folder of the user's cache; what others could have written to is not read, as it may hold code."""
+
+    def __init__(self, results: Path, folder: Path | None = None) -> None:
+        self._folder = (default_cache() if folder is None else folder) / "report"
+        self._results = sha256_of(str(results.resolve()).encode("utf-8", "backslashreplace"))[:16]
+        self._name = f"{self._results}-{_code()[:16]}"
+
+    def runs(self) -> dict[str, Run]:
+        """Return the runs of the last build by path; each has the digest of the file it was read from."""
+        found: dict[str, Run] = {}
+        with _without_gc():
+            for shard in range(SHARDS):
+                content = self._read(f"runs-{shard}")
+                found |= pickle.loads(content) if content else {}
+        return found
+
+    def keep_runs(self, shard: int, runs: Iterable[Run]) -> None:
+        """Keep the runs of one shard, of which :func:`shard_of` says which they are."""
+        kept = {run.path: run for run in runs}
+        self._write(f"runs-{shard}", pickle.dumps(kept, protocol=pickle.HIGHEST_PROTOCOL))
+
+    def draws(self, board: str) -> dict[str, RowDraws]:
+        """Return the draws of a board's rows by their keys."""
+        content = self._read(f"draws-{board}")
+        if not content:
+            return {}
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            keys, sets, percent, decibel = (arrays[name] for name in ("keys", "sets", "percent", "decibel"))
+        return {
+            str(key): RowDraws(str(test_set), *lines)
+            for key, test_set, *lines in zip(keys, sets, percent, decibel, strict=True)
+        }
+
+    def keep_draws(self, board: str, draws: Mapping[str, RowDraws]) -> None:
+        """Keep the draws of a board's rows by their keys."""
+        file = io.BytesIO()
+        sets, percent, decibel = zip(*draws.values(), strict=True)
+        np.savez(file, keys=list(draws), sets=sets, percent=np.stack(percent), decibel=np.stack(decibel))
+        self._write(f"draws-{board}", file.getvalue())
+
+    def clean(self) -> None:
+        """Remove what builds of the same records by other code have kept."""
+        for path in self._folder.glob(f"{self._results}-*"):
+            if not path.name.startswith(f"{self._name}-"):
+                with suppress(OSError):
+                    path.unlink()
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{self._name}-{name}"
+
+    def _read(self, name: str) -> bytes | None:
+        path = self._path(name)
+        try:
+            if not all(map(_only_mine, (path, self._folder))):
+                return None
+            content = path.read_bytes()
+        except OSError:
+            return None
+        seal, body = content[:_SEAL_BYTES], content[_SEAL_BYTES:]
+        return body if hashlib.sha256(body).digest() == seal else None
+
+    def _write(self, name: str, body: bytes) -> None:
+        with suppress(OSError):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomic(self._path(name), hashlib.sha256(body).digest() + body)
+
+
+def shard_of(path: str) -> int:
+    """Return which shard a run's path belongs to: few are written where few records change."""
+    return int(sha256_of(path.encode("utf-8", "backslashreplace"))[:4], 16) % SHARDS
+
+
+def _only_mine(path: Path) -> bool:
+    found = path.stat()
+    shared = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return not shared and (not hasattr(os, "getuid") or found.st_uid == os.getuid())
+
+
+@contextmanager
+def _without_gc() -> Iterator[None]:
+    """Hold back the collector, which goes through all objects again and again while many are made."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@cache
+def _code() -> str:
+    modules = (benchmark.metrics, benchmark.record, benchmark.consistency)
+    files = [Path(__file__).with_name(f"{name}.py") for name in _SOURCES]
+    files += [Path(module.__file__ or "") for module in modules]
+    versions = [sys.version, *(version(name) for name in _PACKAGES)]
+    return sha256_of(repr([[sha256_of(path.read_bytes()) for path in files], versions]).encode())
