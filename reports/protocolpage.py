@@ -180,7 +180,7 @@ def facts(protocol: Protocol) -> tuple[Field, ...]:
         Field("Steps", " + ".join(str(len(step)) for step in protocol.steps)),
         Field("Background", background),
         Field("Trained on", ", ".join(protocol.splits.train)),
-        Field("Scored on", f"{protocol.splits.test}, images {protocol.evaluation.crop}"),
+        Field("Scored on", f"{protocol.splits.test}, images {_shown(protocol)}"),
         Field("Epochs a step", str(protocol.epochs)),
         Field(
             "Augmentation", f"scale {low_high[0]:g} to {low_high[1]:g}, flip {protocol.augmentation.flip:g}"
@@ -191,6 +191,16 @@ def facts(protocol: Protocol) -> tuple[Field, ...]:
             "Optimiser", f"{model.optimiser}, {model.learning_rate:g}, later {model.learning_rate_later:g}"
         ),
         Field("Version", str(protocol.version)),
+    )
+
+
+def _shown(protocol: Protocol) -> str:
+    """Return how test images are shown."""
+    evaluation, size = protocol.evaluation, protocol.model.image_size
+    if evaluation.window_stride is None:
+        return evaluation.crop
+    return (
+        f"{evaluation.crop}, large ones in windows of {size} pixels at {evaluation.window_stride:g} of that"
     )
 
 

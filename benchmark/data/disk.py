@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import tempfile
+import time
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _FORMAT = 1
 _SEAL_BYTES = 32
+_LOOK_SECONDS = 10
 _SHAPE = np.dtype(("<u4", 3))  # height, width and channels, 0 for an array that has none
 _HEAD_BYTES = _SEAL_BYTES + _SHAPE.itemsize
 _log = logging.getLogger(__name__)
@@ -42,10 +44,11 @@ class DiskCache:
 
     def __init__(self, source: Dataset, folder: Path, budget_bytes: int) -> None:
         self.budget_bytes = budget_bytes
-        self.used_bytes = _bytes_below(folder)
         self._source = source
         self._folder = folder
         self._writes = True
+        self._shared = False
+        self._look()
 
     def get(self, key: Key, make: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """Return the array of ``key``, made now and kept if it still fits. It is not to be written to."""
@@ -64,8 +67,14 @@ class DiskCache:
 
     def share(self, processes: int) -> None:
         """Leave this process its part of what is not spent yet, by this or earlier processes."""
-        self.used_bytes = _bytes_below(self._folder)
+        self._look()
+        self._shared = True
         self.budget_bytes = self.used_bytes + max(0, self.budget_bytes - self.used_bytes) // processes
+
+    def _look(self) -> None:
+        """See how much there is by now."""
+        self.used_bytes = _bytes_below(self._folder)
+        self._looked = time.monotonic()
 
     def _origin(self, key: Key, stamp: str) -> bytes:
         """Hash of all that the array depends on."""
@@ -80,6 +89,8 @@ class DiskCache:
         return self._folder / self._source.name / name[:2] / f"{name[2:]}.bin"
 
     def _keep(self, path: Path, origin: bytes, array: NDArray[np.uint8]) -> None:
+        if not self._shared and time.monotonic() > self._looked + _LOOK_SECONDS:
+            self._look()  # worker processes may have filled it since; a share is each worker's own
         freed = _size(path)  # of what is stale or broken there
         more = _HEAD_BYTES + array.nbytes - freed
         if self.used_bytes + more > self.budget_bytes:

@@ -162,6 +162,18 @@ def test_processes_share_what_is_left_when_they_start(tmp_path: Path) -> None:
     assert (cache.used_bytes, cache.budget_bytes) == (40, 60)
 
 
+def test_what_others_wrote_meanwhile_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = toy()
+    cache, worker = DiskCache(dataset, tmp_path, 100), DiskCache(dataset, tmp_path, 100)
+    worker.share(1)
+    (tmp_path / "by another").write_bytes(bytes(90))
+    monkeypatch.setattr(disk, "_LOOK_SECONDS", -1)
+    cache.get(Key("image", "a"), lambda: dataset.image("a"))
+    assert bytes_below(tmp_path) == 90
+    worker.get(Key("image", "a"), lambda: dataset.image("a"))  # its share was set aside
+    assert bytes_below(tmp_path) == 90 + 62
+
+
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Let every file written through a handle fail half way; return the list of attempts."""
     attempts: list[int] = []
