@@ -31,13 +31,17 @@ class Unit(NamedTuple):
 
 @dataclass(frozen=True)
 class Column:
-    """One measure. ``unknown`` is said where it is None; ``hardware``: comparable on one machine only."""
+    """One measure, and ``how`` it is got: scored on the test set, counted, measured, or computed of others.
+
+    ``unknown`` is said where it is None; ``hardware``: comparable on one machine only.
+    """
 
     key: str
     label: str
     group: str
     kind: Kind
     better: Literal["higher", "lower"]
+    how: Literal["scored", "computed", "counted", "measured"]
     help: str
     unknown: str = "not recorded"
     hardware: bool = False

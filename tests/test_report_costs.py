@@ -15,7 +15,7 @@ import reports.draw
 from benchmark.measure.operators import suspects
 from benchmark.record import PeakBytes, Record, Seconds
 from reports import build
-from reports.columns import scale_of
+from reports.columns import COLUMNS, scale_of
 from reports.costview import amount, breakdowns, costs
 from reports.load import Found
 from reports.runs import Run, scored
@@ -149,6 +149,14 @@ def test_operators_that_may_hide_multiply_adds() -> None:
     assert suspects(table) == {"aten::_convolution_special": 2, "foo::bar": 4}
     code = "import sys, benchmark.measure.operators, reports.costview; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_every_column_says_how_it_is_got_and_what_is_measured_is_tied_to_hardware() -> None:
+    for column in COLUMNS:
+        ratio = column.kind == "ratio"
+        assert (column.how == "measured") == (column.hardware or ratio), column.key
+    assert {c.how for c in COLUMNS if c.group == "accuracy"} == {"scored"}
+    assert {c.how for c in COLUMNS if c.kind == "operations"} == {"counted"}
 
 
 def test_amounts_have_their_own_unit() -> None:
