@@ -6,6 +6,7 @@ the training loop as a real one would, and costs nothing.
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,8 +49,9 @@ class _Mode(FakeTensorMode):
 @contextmanager
 def fake_tensors() -> Iterator[None]:
     """Enter the mode in which all here runs; look-up tables made from arrays are taken in as they are."""
-    apply = nn.Module._apply
+    apply, collecting = nn.Module._apply, gc.isenabled()
     nn.Module._apply = _replacing_apply  # type: ignore[method-assign]
+    gc.disable()  # nothing here is large, and looking for circles takes a tenth of the time
     try:
         with warnings.catch_warnings(), _Mode(allow_non_fake_inputs=True):
             # torch's own deep copy asks whether a tensor has data, and is right about the answer
@@ -57,6 +59,8 @@ def fake_tensors() -> Iterator[None]:
             yield
     finally:
         nn.Module._apply = apply  # type: ignore[method-assign]
+        if collecting:
+            gc.enable()
 
 
 @torch.no_grad()

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from benchmark.measure.nvml import process_bytes
 from benchmark.record import PeakBytes
@@ -102,9 +101,13 @@ class LiveTensorTracker(TorchDispatchMode):
         return out
 
     def _see(self, tree: Any, part: str, claim: bool = False) -> None:
-        for leaf in tree_leaves(tree):
-            if isinstance(leaf, Tensor):
-                self._follow(leaf, part, claim)
+        if isinstance(tree, Tensor):
+            self._follow(tree, part, claim)
+        elif isinstance(tree, (tuple, list)):
+            for branch in tree:
+                self._see(branch, part, claim)
+        elif isinstance(tree, dict):
+            self._see([*tree.values()], part, claim)
 
     def _follow(self, tensor: Tensor, part: str, claim: bool) -> None:
         if tensor.layout is not torch.strided:
