@@ -29,6 +29,7 @@ def profile_tables(found: TimeProfile) -> str:
             f"{'part':<{_WIDTH}}{'ms':>10}{'%':>8}",
             *parts,
             f"{'iteration':<{_WIDTH}}{_share(whole, whole)}",
+            f"{'images a second':<{_WIDTH}}{found.batch_size / whole:>10.2f}",
             "",
             f"{'operator, its own time':<{_WIDTH}}{'ms':>10}{'%':>8}{'calls':>10}",
             *operators,

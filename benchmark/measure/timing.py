@@ -1,4 +1,4 @@
-"""Wall time by phase, and the latency of inference."""
+"""Wall time by phase, and the latency and throughput of inference."""
 
 from __future__ import annotations
 
@@ -104,3 +104,17 @@ def latency(
                 model(image)
             seconds.append(clock.seconds[str(i)])
     return statistics.median(seconds[warm_up:])
+
+
+def throughput(
+    model: nn.Module,
+    images: Tensor,
+    repeats: int = 20,
+    warm_up: int = 3,
+    now: Callable[[], float] = time.perf_counter,
+) -> float:
+    """Return the images a second of ``model(images)`` in eval mode, ``images`` (B, 3, H, W) a batch.
+
+    The batch over the median of its passes, as :func:`latency` takes it.
+    """
+    return len(images) / latency(model, images, repeats, warm_up, now)

@@ -102,5 +102,6 @@ def test_tables_show_milliseconds_and_shares() -> None:
     )  # fmt: skip
     lines = [line.split() for line in profile_tables(found).splitlines()]
     assert ["data", "100.00", "20.0"] in lines and ["iteration", "500.00", "100.0"] in lines
+    assert ["images", "a", "second", "16.00"] in lines
     assert ["aten::mm", "100.00", "25.0", "1.5"] in lines
     assert any(line and line[0].startswith("aten::axx") and line[0].endswith("xbackward") for line in lines)
