@@ -173,6 +173,15 @@ def test_an_error_in_a_worker_is_the_same_one_sentence() -> None:
         assert str(caught.value) == "image 1 is broken"
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_for_a_gpu_are_the_same_in_page_locked_memory(workers: int) -> None:
+    found = [loader.pinned(batch) for batch in batches(5, augmentation=VARIED, workers=workers)]
+    assert all(tensor.is_pinned() for batch in found for tensor in batch)
+    assert equal(found, batches(5, augmentation=VARIED))
+
+
 def test_too_little_shared_memory_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(tensor: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("unable to allocate shared memory(shm): No space left on device (28)")
