@@ -56,7 +56,7 @@ def write_board(site: Site, board: Board) -> Picture | None:
         heat=leader_classes(board),
         printed=beside(board, site.papers.lines),
     )
-    site.output.write(f"{folder}/data.js", script("cssbench.board", board_data(board, site.styles)))
+    site.output.write(f"{folder}/data.js", script("cssbench.board", board_data(board, site.styles, points)))
     site.output.write(f"{folder}/counts.js", script("cssbench.counts", board_counts(board)))
     site.page(
         "runs.html.j2", f"{folder}/runs.html", "boards", board=board, table=runs_table(board, root(path))

@@ -18,6 +18,7 @@ from reports.boards import Board, Measured, Row
 from reports.columns import BY_KEY, Column, unit
 from reports.docs import read_method
 from reports.figures import ACCURACY, Styles
+from reports.published import PublishedPoint
 from reports.runview import row_names
 from reports.summary import INPUTS
 from reports.tables import rounded
@@ -54,8 +55,11 @@ def script(call: str, content: Any) -> bytes:
     return f"{call}({text});\n".encode()
 
 
-def board_data(board: Board, styles: Styles) -> dict[str, Any]:
-    """Return the rows of a board, joint training first, with what is plotted and ranked live."""
+def board_data(board: Board, styles: Styles, papers: Sequence[PublishedPoint] = ()) -> dict[str, Any]:
+    """Return the rows of a board, joint training first, with what is plotted and ranked live.
+
+    ``papers``: published values, drawn open and apart from the rows.
+    """
     rows = [*([board.joint] if board.joint else []), *board.rows]
     keys = [key for key in (*COSTS, *SCORES) if BY_KEY[key] in board.columns]
     return {
@@ -65,7 +69,23 @@ def board_data(board: Board, styles: Styles) -> dict[str, Any]:
         "x": [key for key in COSTS if key in keys],
         "y": list(SCORES),
         "columns": {key: _column(BY_KEY[key], rows) for key in keys},
+        "papers": [_paper(point, board, styles) for point in papers],
         "rows": [_row(row, board, rows, keys, styles) for row in rows],
+    }
+
+
+def _paper(point: PublishedPoint, board: Board, styles: Styles) -> dict[str, Any]:
+    """Return a published line, in the colour of the best row of the same method where there is one."""
+    same = next((row for row in board.rows if row.ok and row.method == point.method), None)
+    return {
+        "name": point.label,
+        "colour": styles[same.variant].colour if same else None,
+        "convention": point.convention,
+        "values": {
+            "miou_all_percent": point.all,
+            "miou_old_percent": point.old,
+            "miou_new_percent": point.new,
+        },
     }
 
 

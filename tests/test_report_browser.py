@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from reports.figures import mean_iou
 from reports.runs import inputs
 
 pytestmark = pytest.mark.browser
+PUBLISHED = Path(__file__).parents[1] / "results" / "published"
 METHODS = ("fine_tune", "mib", "sdr", "clora", "plop")
 
 
@@ -672,6 +674,7 @@ def test_boards_of_every_kind_open_in_silence(tmp_path: Path, quick_figures: Non
     ):
         factory.write(make(method, factory.VOC_15_1, environment=environment), tmp_path / "r")
     factory.write(make("plop", MSRC_11_1), tmp_path / "r")
+    shutil.copytree(PUBLISHED, tmp_path / "r" / "published")
     boards = build(tmp_path / "r", tmp_path / "site").boards
     assert len(boards) == 4
     with visit(browser) as reader:
@@ -687,5 +690,7 @@ def test_boards_of_every_kind_open_in_silence(tmp_path: Path, quick_figures: Non
             _set(page, "alpha", 3)
             drawn = page.evaluate("cssbench.plot.points().length")
             assert drawn == sum(row.ok for row in found.rows)
+            papers = page.evaluate("cssbench.plotLayers.papers('miou_all_percent').map(p => p.convention)")
+            assert set(papers) == ({"with"} if found.first.dataset == "voc" else set())
         for name in ("index.html", "methods/index.html", "reading.html"):
             reader.open(tmp_path / "site" / name)

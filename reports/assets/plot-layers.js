@@ -27,6 +27,34 @@
     return joint.values[key][0];
   }
 
+  // Published values of a score over the same classes as the board counts now; of new classes all papers agree.
+  function papers(key) {
+    const own = live.data.background && live.convention.background ? "with" : "without";
+    const fits = (paper) => paper.convention === own || key === "miou_new_percent";
+    return live.data.papers.filter((paper) => fits(paper) && (paper.values[key] ?? null) !== null);
+  }
+
+  // What an axis must reach beside the points themselves.
+  function beside(key, published) {
+    const joint = bound(key);
+    return [...(joint === null ? [] : [joint]), ...(published ? papers(key).map((paper) => paper.values[key]) : [])];
+  }
+
+  // Open marks at the right edge: papers print no cost as it is counted here, so that they have no place across.
+  function drawPapers(chart, { y, label }) {
+    const { ctx, chartArea: area, scales } = chart;
+    const [half, left] = [0.4 * size(), area.right - size()];
+    let free = Infinity;
+    for (const paper of papers(y).toSorted((a, b) => a.values[y] - b.values[y])) {
+      const top = scales.y.getPixelForValue(paper.values[y]);
+      const corners = [[left, top - half], [left + half, top], [left, top + half], [left - half, top], [left, top - half]];
+      line(ctx, corners, paper.colour ? live.colour(paper) : live.ink("--muted"), 1.5);
+      if (top > free - 1.2 * size()) continue;
+      write(ctx, label(paper.name, 22), left - size(), top, "right");
+      free = top;
+    }
+  }
+
   function line(context, path, colour, width, dash = []) {
     context.save();
     context.strokeStyle = colour;
@@ -53,7 +81,7 @@
     const { left, right } = chart.chartArea;
     const height = chart.scales.y.getPixelForValue(value / live.column(y).factor);
     line(chart.ctx, [[left, height], [right, height]], live.ink("--ink"), 1, [6, 3]);
-    write(chart.ctx, "joint training", right - 5, height + 0.6 * size(), "right");
+    write(chart.ctx, "joint training", left + 5, height - 0.7 * size());
   }
 
   // Of a crowd, only what is told of the point in focus and of those on the front is drawn.
@@ -106,7 +134,7 @@
     const joint = bound(y);
     if (joint !== null) {
       const height = scales.y.getPixelForValue(joint / live.column(y).factor);
-      taken.push({ left: area.right - 9 * size(), right: area.right, top: height, bottom: height + 1.2 * size() });
+      taken.push({ left: area.left, right: area.left + 9 * size(), top: height - 1.3 * size(), bottom: height });
     }
     ctx.font = `${size()}px ${live.ink("--sans")}`;
     points.forEach((p, i) => {
@@ -145,6 +173,7 @@
           if (v.shown("front")) drawFront(chart, v);
           if (v.shown("joins")) drawJoins(chart, v);
           if (v.shown("spread")) drawSpread(chart, v);
+          if (v.shown("papers")) drawPapers(chart, v);
         });
       },
       afterDatasetsDraw(chart) {
@@ -153,5 +182,5 @@
     };
   }
 
-  cssbench.plotLayers = { front, bound, plugin, size };
+  cssbench.plotLayers = { front, beside, papers, plugin, size };
 })();

@@ -72,18 +72,18 @@
       return { min: low / 10 ** pad, max: high * 10 ** (1.6 * pad) };
     }
     const pad = 0.12 * (high - low) || 0.25 * Math.abs(high) || 1;
-    return { min: low - pad, max: high + pad };
+    return { min: low < 0 ? low - pad : Math.max(0, low - pad), max: high + pad };
   }
 
   function scale(name) {
     const log = logged(name);
     const spread = name === "x" ? "sx" : "sy";
     const values = points.flatMap((p) => [p[name], p[name] + p[spread], ...(log && p[name] <= p[spread] ? [] : [p[name] - p[spread]])]);
-    const bound = name === "y" ? layers.bound(axis("y")) : null;
+    const beside = name === "y" ? layers.beside(axis("y"), ticked("papers")).filter((value) => !log || value > 0) : [];
     const { name: title, unit, better } = live.column(axis(name));
     return {
       type: log ? "logarithmic" : "linear",
-      ...range(values.length ? [...values, ...(bound === null || (log && bound <= 0) ? [] : [bound])] : [0, 1], log),
+      ...range(values.length ? [...values, ...beside] : [0, 1], log),
       title: { display: true, text: `${title} (${unit}), ${better} is better`, color: live.ink("--ink"), font: { size: layers.size() } },
       grid: { color: live.ink("--line") },
       border: { color: live.ink("--muted") },
@@ -220,7 +220,8 @@
         draw();
       });
     }
-    for (const name of ["front", "spread", "joins", "names"]) part(name).addEventListener("change", draw);
+    for (const name of ["front", "spread", "joins", "names", "papers"]) part(name).addEventListener("change", draw);
+    part("papers").parentElement.hidden = live.data.papers.length === 0;
     const printed = document.querySelector("details.gallery");
     if (printed) printed.open = false; // the same plots, as figures
     if (printed) addEventListener("beforeprint", () => (printed.open = true));
