@@ -27,8 +27,8 @@ FOLDER = "pictures"
 MANIFEST = "pictures.jsonl"
 LARGEST = 2048
 """Pixels of a side beyond which a picture is not opened."""
-WIDTH = 160
-"""Pixels of a picture on the page."""
+SIDE = 160
+"""Pixels of the longer side of a picture on the page."""
 NAMED = 6
 """Classes that a picture's description names."""
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,80}\.png$")]
@@ -221,9 +221,9 @@ def _row(site: Site, stem: str, kept: Kept, entry: Entry, names: Mapping[int, st
         seen |= {int(k) for k in np.unique(labels)}
         what = "Labels" if key == "labels" else f"Predicted after step {key.removeprefix('step')}"
         maps.append(Picture(f"{stem}-{key}.png", f"{what}: {_said(labels, names)}"))
-    height = max(1, round(WIDTH * image.shape[0] / image.shape[1]))
+    height, width = (max(1, round(SIDE * side / max(image.shape[:2]))) for side in image.shape[:2])
     picture = Picture(f"{stem}-image.png", f"Test image {entry.id}")
-    return Row(entry.id, picture, tuple(maps), WIDTH, height)
+    return Row(entry.id, picture, tuple(maps), width, height)
 
 
 def _said(labels: NDArray[np.uint8], names: Mapping[int, str]) -> str:
