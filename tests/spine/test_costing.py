@@ -113,6 +113,38 @@ def test_bad_input_is_one_sentence(words, said):
     assert said in refused(*TINY, *words)
 
 
+def test_an_operator_of_unknown_cost_makes_figures_lower_bounds(tmp_path: Path) -> None:
+    @torch.library.custom_op("cssbench_test::foreign", mutates_args=())
+    def foreign(x: torch.Tensor) -> torch.Tensor:
+        return x @ x.mT
+
+    @foreign.register_fake
+    def _(x: torch.Tensor) -> torch.Tensor:
+        return x @ x.mT
+
+    file = write_method(
+        tmp_path,
+        loss="""
+    def loss(self, model, output, previous_output, batch, step, state):
+        with torch.no_grad():
+            torch.ops.cssbench_test.foreign(output.logits)
+        return {"cross_entropy": ce(output, batch)}
+""",
+    )
+    last = estimate("--method", file).stdout.splitlines()[-1]
+    assert last.startswith("operators of unknown cost, counted as zero: cssbench_test::foreign; the counts")
+
+
+def test_a_model_that_branches_on_its_data_is_told_so(tmp_path: Path) -> None:
+    body = """
+    def adapt(self, model, step):
+        model.decoder.register_forward_hook(lambda decoder, given, out: out if out.fused.max() > 0 else None)
+        return trainable(model)
+"""
+    said = refused(*TINY, "--method", write_method(tmp_path, body))
+    assert said.startswith("cssbench: method 'toy' cannot be forecast on 'tiny-model': it depends on values")
+
+
 ASKS = {
     "branches": ("if output.logits.sum() > 0: pass", "depends on values of tensors"),
     "picks": ("output.logits[batch.target[:, None].expand_as(output.logits) > 0]", "depends on values"),
