@@ -148,6 +148,6 @@ def environment(subject: Subject, context: Context) -> Iterator[Fault]:
         yield Fault(f"the device is {found.device!r}, the GPU {found.gpu!r} and CUDA {found.cuda!r}")
     if not 0 < found.threads <= MOST_THREADS or not found.cpu.strip():
         yield Fault(f"it ran on the CPU {found.cpu!r} with {found.threads} threads")
-    missing = sorted({"torch", "numpy", "timm"} - found.packages.keys())
+    missing = sorted({"torch", "timm"} - found.packages.keys())
     if missing:
         yield Fault(f"no version of {', '.join(missing)} is named")

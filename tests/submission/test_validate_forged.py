@@ -297,7 +297,7 @@ FORGED: dict[str, tuple[str, Forge, str]] = {
         "the device is 'cpu', the GPU 'H200'",
     ),
     "threads": ("environment", inside("environment", "threads", value=10**9), "with 1000000000 threads"),
-    "no versions": ("environment", inside("environment", "packages", value={}), "no version of numpy"),
+    "no versions": ("environment", inside("environment", "packages", value={}), "no version of timm, torch"),
     "impossible speed": ("speed", steps("seconds", "train", value=1e-6), "expected up to 5e+13"),
     "unlikely speed": (
         "speed",
