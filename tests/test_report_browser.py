@@ -624,6 +624,7 @@ def test_paper_gets_tables_and_figures_and_no_controls(board: tuple[Board, Path]
     page.emulate_media(media="print")
     assert page.locator(".interactive:visible, .controls:visible, canvas:visible, nav:visible").count() == 0
     assert page.locator("#board tbody tr:visible").count() == 8
+    assert page.locator("#netscore-table tbody td:visible").count() == 7 * 13  # all three boards
     assert page.locator(".gallery img:visible").count() > 4
 
 
