@@ -143,6 +143,8 @@ def _legend(names: Collection[str], columns: Columns) -> Legend:
 
 def _courses(spec: Courses, columns: Columns) -> Figure:
     rows = len(spec.panels) if columns == 1 and len(spec.ticks) > 5 else 1
+    if columns == 1 and not spec.shared:  # each panel has a scale of its own beside it
+        rows = 2 if len(spec.panels) == 4 else len(spec.panels)
     names = [*(course.label for course in spec.panels[0].courses), "joint training"]
     beside, below = _legend(names, columns)
     figure = _figure(columns, 1.7 * rows + below)

@@ -9,6 +9,7 @@ from benchmark.errors import RecordError, unknown_name
 from reports.axes import LABELLED
 from reports.boards import Board
 from reports.columns import BY_KEY, COLUMNS, Column
+from reports.costfigures import cost_breakdown, cost_over_steps
 from reports.figures import (
     ACCURACY,
     RATIO_OF,
@@ -64,6 +65,8 @@ def plot(board: Board, style: Styles, request: Request) -> Plot:
         "costs": _costs,
         "steps": _steps,
         "classes": _classes,
+        "parts": _parts,
+        "cost-steps": _cost_steps,
     }
     if request.kind not in kinds:
         raise RecordError(unknown_name("kind of figure", request.kind, kinds))
@@ -121,6 +124,18 @@ def _costs(board: Board, style: Styles, request: Request) -> Plot | None:
         f"{y.full_name} against costs",
         f"Lines: Pareto fronts.{_bound(specs)}{_unnamed(specs)}{apart}",
     )
+
+
+def _parts(board: Board, style: Styles, request: Request) -> Plot | None:
+    spec = cost_breakdown(board)
+    words = f"Of a training iteration at the last step.{_chosen(board)}"
+    return Plot(spec, "What learning costs, by part", words) if spec else None
+
+
+def _cost_steps(board: Board, style: Styles, request: Request) -> Plot | None:
+    spec = cost_over_steps(board, style)
+    words = f"Shaded: standard deviation.{_chosen(board)}"
+    return Plot(spec, "Cost over the steps", words) if spec else None
 
 
 def _steps(board: Board, style: Styles, request: Request) -> Plot | None:

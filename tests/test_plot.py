@@ -25,7 +25,7 @@ from reports.lookup import board_name, find_board, only
 from reports.paper import WIDTHS, About, Columns, Panels, lay_out, render
 from reports.plot import Request, plot
 from reports.runs import scored
-from reports.specs import Courses, Heat, Scatter
+from reports.specs import Bars, Courses, Heat, Scatter
 from reports.tables import Cell
 
 ABOUT = About("a title", "a source")
@@ -75,16 +75,18 @@ def test_lines_of_equal_score_go_with_the_accuracy_netscore_is_made_of() -> None
 
 
 @pytest.mark.parametrize("columns", [1, 2])
-@pytest.mark.parametrize("kind", ["trade-off", "costs", "steps", "classes"])
+@pytest.mark.parametrize("kind", ["trade-off", "costs", "steps", "classes", "parts", "cost-steps"])
 @pytest.mark.parametrize("place", [MSRC_11_1, SHAPES_4_2], ids=["many steps", "few"])
 def test_every_kind_has_the_width_of_its_columns(kind: str, columns: Columns, place: factory.Place) -> None:
     found = _plot(_board(place), kind)
     figure = lay_out(found.spec, columns)
     assert figure.get_size_inches()[0] == WIDTHS[columns]
     kinds = {"trade-off": Scatter, "costs": Panels, "steps": Courses, "classes": Heat}
+    kinds |= {"parts": Bars, "cost-steps": Courses}
     assert isinstance(found.spec, kinds[kind])
     names = {label for axes in figure.axes for label in axes.get_legend_handles_labels()[1]}
     names |= {axes.get_title() for axes in figure.axes}
+    names |= {label.get_text() for axes in figure.axes for label in axes.get_yticklabels()}
     assert {row.variant for row in _board(place).rows} <= names
 
 

@@ -27,7 +27,12 @@ def _format(context: click.Context, option: click.Parameter, path: Path | None) 
 @click.argument("board", required=False)
 @click.option("--protocol", help="The board's protocol, where BOARD is left out.")
 @click.option("--model", help="The board's model, with --protocol.")
-@click.option("--kind", default="trade-off", show_default=True, help="trade-off, costs, steps or classes.")
+@click.option(
+    "--kind",
+    default="trade-off",
+    show_default=True,
+    help="trade-off, costs, steps, classes, parts or cost-steps.",
+)
 @click.option("--x", help="A cost, such as train-flops; left out: what NetScore divides by.")
 @click.option("--y", help="An accuracy, such as miou-new-percent; left out: mIoU of all classes.")
 @click.option("--row", "rows", multiple=True, metavar="VARIANT", help="Of all rows, this; repeat for more.")
