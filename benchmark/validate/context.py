@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from benchmark.data.dataset import open_dataset
-from benchmark.data.index import pixel_counts
-from benchmark.data.scenario import plan_steps
-from benchmark.errors import DataError, MethodError, RecordError
+from benchmark.errors import MethodError
 from benchmark.finding import method_files, methods_folders
 from benchmark.protocol import Protocol
 from benchmark.protocols import JOINT, load_protocol, preset_files, protocol_ids
 from benchmark.provenance import History
-from benchmark.record import Record
+from benchmark.record import Record, StepRecord
 from benchmark.validate.adapters import digest_of
 from benchmark.validate.reading import Subject
+from benchmark.validate.truth import Truth, truth_of_data, truth_of_records
 
-
-@dataclass(frozen=True, eq=False)
-class Truth:
-    """What a board's test set is, and how many images each step trains on. ``source`` says who says so.
-
-    ``pixels`` (images, rows): labels of each test image; row 0 is the background, then learning order.
-    """
-
-    source: str
-    names: tuple[str, ...]
-    pixels: NDArray[np.int64]
-    trained: tuple[int, ...]
+Measure = Callable[[StepRecord, Record], float | None]
 
 
 @dataclass(frozen=True)
@@ -98,19 +83,64 @@ class Context:
         """Return the other records of the same board, those believed first."""
         return [s for s in self._boards.get(subject.record.protocol_digest, []) if s is not subject]
 
+    def twin(self, subject: Subject) -> Subject | None:
+        """Return another record of the same run."""
+        same = self._runs.get(_run(subject.record), [])
+        return next((other for other in same if other is not subject), None)
+
+    @cached_property
+    def _runs(self) -> dict[tuple[object, ...], list[Subject]]:
+        runs: dict[tuple[object, ...], list[Subject]] = {}
+        for subject in chain(self.references, self.subjects):
+            runs.setdefault(_run(subject.record), []).append(subject)
+        return runs
+
     def of_board(self, digest: str | None) -> Sequence[Subject]:
         """Return the records of the board with this digest."""
         return self._boards.get(digest or "", [])
 
-    def peers(self, subject: Subject) -> Sequence[Subject]:
-        """Return finished runs of the same board on the same hardware: those believed, if there are any."""
-        hardware = subject.record.environment.hardware
-        found = [
-            s
-            for s in self.others(subject)
-            if s.record.status == "ok" and s.record.environment.hardware == hardware
-        ]
-        return [s for s in found if id(s) in self._believed] or found
+    def measured(
+        self, subject: Subject, index: int, measure: Measure, variant: str | None = None
+    ) -> Sequence[float]:
+        """Return a measure of step ``index`` in other finished runs of a board on the same hardware, sorted.
+
+        Of those believed, if there are any; of one ``variant`` alone where it is given.
+        """
+        group = self._group(subject.record.protocol_digest, subject.record.environment.hardware)
+        key = (id(group), index, measure, variant)
+        if key not in self._measured:
+            records = [s.record for s in group if variant in (None, s.record.variant)]
+            found = (measure(r.steps[index], r) for r in records if index < len(r.steps))
+            self._measured[key] = sorted(value for value in found if value is not None)
+        values = self._measured[key]
+        own = measure(subject.record.steps[index], subject.record)
+        among = id(subject) in self._members[id(group)] and variant in (None, subject.record.variant)
+        if own is None or not among:
+            return values
+        place = bisect_left(values, own)
+        return [*values[:place], *values[place + 1 :]]
+
+    @cached_property
+    def _measured(self) -> dict[tuple[object, ...], list[float]]:
+        return {}
+
+    @cached_property
+    def _members(self) -> dict[int, frozenset[int]]:
+        return {}
+
+    @cached_property
+    def _groups(self) -> dict[tuple[str, str], list[Subject]]:
+        return {}
+
+    def _group(self, digest: str, hardware: str) -> list[Subject]:
+        """Return the finished runs of a board on one hardware: those believed, else those submitted."""
+        key = (digest, hardware)
+        if key not in self._groups:
+            found = [s for s in self.of_board(digest) if s.record.environment.hardware == hardware]
+            finished = [s for s in found if s.record.status == "ok"]
+            group = [s for s in finished if id(s) in self._believed] or finished
+            self._groups[key], self._members[id(group)] = group, frozenset(map(id, group))
+        return self._groups[key]
 
     @cached_property
     def _believed(self) -> frozenset[int]:
@@ -127,40 +157,19 @@ class Context:
         """
         key = subject.record.protocol_digest
         if key not in self._truths:
-            self._truths[key] = self._from_data(subject.record) or self._from_records(key)
+            self._truths[key] = self._truth(subject.record)
         truth = self._truths[key]
         if truth is None or (truth.source == str(subject.path) and not self.others(subject)):
             return None
         shape = (len(subject.record.classes) + 1, len(subject.record.step_sizes))
         return truth if (truth.pixels.shape[1], len(truth.trained)) == shape else None
 
-    def _from_data(self, record: Record) -> Truth | None:
-        protocol = self.protocol(record)
-        if protocol is None or protocol.digest != record.protocol_digest:
-            return None
-        if protocol.evaluation.crop != "whole":
-            return None  # what of a label map is scored is decided by the loader
-        try:
-            plan = plan_steps(protocol, open_dataset(protocol.dataset, self.data_root))
-            labels = pixel_counts(plan.test).astype(np.int64)
-        except DataError:
-            return None
-        rows = labels[:, [0, *protocol.order]]
-        rows[:, 0] *= protocol.background
-        return Truth("the data", plan.test.ids, rows, tuple(len(step.images) for step in plan.steps))
-
-    def _from_records(self, digest: str) -> Truth | None:
-        for other in self._boards.get(digest, []):
-            record = other.record
-            if record.status != "ok":
-                continue
-            try:
-                images = other.images()
-                pixels = images.steps[0].by_label(len(images.names), len(record.classes) + 1)
-            except (RecordError, IndexError):
-                continue
-            return Truth(str(other.path), images.names, pixels, tuple(step.images for step in record.steps))
-        return None
+    def _truth(self, record: Record) -> Truth | None:
+        known = self.protocol(record)
+        said = (
+            truth_of_data(known, self.data_root) if known and known.digest == record.protocol_digest else None
+        )
+        return said or truth_of_records(self.of_board(record.protocol_digest))
 
     def source_here(self, record: Record) -> str:
         """Return the digest of the adapter that was submitted, else of the one that ships with the project.
@@ -190,6 +199,11 @@ class Context:
     @cached_property
     def _earlier(self) -> dict[tuple[str, str, str], str | None]:
         return {}
+
+
+def _run(record: Record) -> tuple[object, ...]:
+    where = (record.protocol_digest, record.environment.hardware)
+    return *where, record.variant, record.source_digest, record.seed, record.status
 
 
 def _digest_in(methods: Path, record: Record) -> str | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from benchmark.metrics import score
 from benchmark.record import Record, StepRecord
-from benchmark.validate.context import Context
+from benchmark.validate.context import Context, Measure
 from benchmark.validate.findings import Fault, note
 from benchmark.validate.reading import Subject
 
@@ -27,7 +27,6 @@ def speed(subject: Subject, context: Context) -> Iterator[Fault]:
     """Operations and seconds give a speed that a machine can have, and that others on it had."""
     record = subject.record
     limit = FASTEST[record.environment.device]
-    peers = [peer.record for peer in context.peers(subject)]
     for step in record.steps:
         for what, rate in (("training", _train_rate), ("inference", _inference_rate)):
             found = rate(step, record)
@@ -38,7 +37,7 @@ def speed(subject: Subject, context: Context) -> Iterator[Fault]:
                     f"step {step.index}: {what} ran at {found:.2g} FLOPs a second; expected up to {limit:.0e}"
                 )
                 continue
-            others = _rates(peers, step.index, rate) if _is_long(step) else []
+            others = context.measured(subject, step.index, rate) if _is_long(step) else []
             yield from _beside(f"step {step.index}: {what}", found, others)
         watts = (step.energy_joules or 0.0) / step.seconds.train if step.seconds.train else 0.0
         if watts > WATTS or (step.gpu_utilisation_percent or 0.0) > 100.0:
@@ -55,10 +54,10 @@ def _is_long(step: StepRecord) -> bool:
 def _beside(what: str, found: float, others: Sequence[float]) -> Iterator[Fault]:
     if not others:
         return
-    if found > SPEED * max(others) or found < min(others) / SPEED:
+    if found > SPEED * others[-1] or found < others[0] / SPEED:
         yield Fault(
-            f"{what} ran at {found:.2g} FLOPs a second; other runs on this hardware at {min(others):.2g} to "
-            f"{max(others):.2g}"
+            f"{what} ran at {found:.2g} FLOPs a second; other runs on this hardware at {others[0]:.2g} to "
+            f"{others[-1]:.2g}"
         )
 
 
@@ -73,34 +72,31 @@ def _inference_rate(step: StepRecord, record: Record) -> float | None:
     return 2 * macs / latency if macs and latency else None
 
 
-def _rates(
-    peers: Sequence[Record], index: int, rate: Callable[[StepRecord, Record], float | None]
-) -> list[float]:
-    found = (rate(peer.steps[index], peer) for peer in peers if index < len(peer.steps))
-    return [value for value in found if value is not None]
-
-
 def beside_reference(subject: Subject, context: Context) -> Iterator[Fault]:
     """Seconds, bytes and sizes are within reach of the reference method's on the same hardware."""
     record, known = subject.record, context.protocol(subject.record)
-    if known is None or record.variant == known.joint_method:
+    if known is None or record.variant == known.joint_method or not record.steps:
         return
-    peers = [peer.record for peer in context.peers(subject) if peer.record.variant == known.joint_method]
-    if not peers:
+    if not context.measured(subject, 0, _size, known.joint_method):
         hardware = record.environment.hardware
         yield note(f"times and memory are not compared: no run of {known.joint_method} on {hardware} is here")
         return
     for step in record.steps:
         for what, measure in MEASURES.items():
-            found, others = measure(step, record), _rates(peers, step.index, measure)
+            found = measure(step, record)
+            others = context.measured(subject, step.index, measure, known.joint_method)
             if found is None or not others:
                 continue
-            typical = sorted(others)[len(others) // 2]
+            typical = others[len(others) // 2]
             if not typical / RATIO <= found <= typical * RATIO:
                 yield Fault(
                     f"step {step.index}: {what} are {found:.3g}, {known.joint_method}'s {typical:.3g}; "
                     f"expected within a factor of {RATIO:.0f}"
                 )
+
+
+def _size(step: StepRecord, record: Record) -> float:
+    return step.parameters.total
 
 
 def _iteration_seconds(step: StepRecord, record: Record) -> float | None:
@@ -114,10 +110,10 @@ def _train_bytes(step: StepRecord, record: Record) -> float | None:
     return peak.cuda_allocated if record.environment.device == "cuda" else peak.live_tensors
 
 
-MEASURES: dict[str, Callable[[StepRecord, Record], float | None]] = {
+MEASURES: dict[str, Measure] = {
     "seconds of an iteration": _iteration_seconds,
     "peak bytes of training": _train_bytes,
-    "parameters": lambda step, record: step.parameters.total,
+    "parameters": _size,
     "multiply-adds of inference": lambda step, record: step.compute.inference_macs,
     "multiply-adds in training": lambda step, record: step.compute.forward_macs,
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmark.protocol import Protocol
-from benchmark.validate import costs, identity, matrices, plausibility
+from benchmark.validate import costs, identity, matrices, origin, plausibility
 from benchmark.validate.context import Context
 from benchmark.validate.findings import Fault, Finding
 from benchmark.validate.reading import Read, Subject, read_all
@@ -30,11 +30,11 @@ RULES = (
     Rule("protocol", identity.protocol),
     Rule("variant", identity.variant),
     Rule("command", identity.command),
-    Rule("commit", identity.commit),
-    Rule("source", identity.source),
-    Rule("when", identity.when),
-    Rule("duplicate", identity.duplicate),
-    Rule("copy", identity.copy),
+    Rule("commit", origin.commit),
+    Rule("source", origin.source),
+    Rule("when", origin.when),
+    Rule("duplicate", origin.duplicate),
+    Rule("copy", origin.copy),
     Rule("image file", matrices.image_file),
     Rule("image sums", matrices.image_sums),
     Rule("pixels", matrices.pixels),
