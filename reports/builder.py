@@ -15,10 +15,9 @@ from reports.output import Output
 from reports.overview import write_overview
 from reports.pages import Picture, Site
 from reports.parallel import chunks, cpus, run_jobs
-from reports.parts import board_job, homes_of, job, runs_job, store_jobs
+from reports.parts import board_job, homes_of, job, published_job, runs_job, store_jobs
 from reports.protocolpage import read_scenarios, write_protocols
 from reports.published import read_papers
-from reports.publishedpage import write_published
 from reports.reading import read_runs
 from reports.resampling import with_rank_ranges
 from reports.store import Store
@@ -96,11 +95,11 @@ def build(
         jobs += store_jobs(site, store, read)
     jobs.append(job(site, lambda own: write_methods(own, listed, boards)))
     jobs.append(job(site, lambda own: write_protocols(own, listing, boards)))
+    jobs.append(published_job(site))
     figures: dict[str, Picture] = {}
     for done in run_jobs(jobs, share):
         output.merge(done.tally)
         figures |= done.pictures
-    write_published(site)
     write_overview(site, boards, runs, listed, left_out, figures)
     removed = output.finish()
     tally = output.tally

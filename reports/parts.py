@@ -17,6 +17,7 @@ from reports.boardpage import board_picture, write_board
 from reports.boards import Board
 from reports.output import Tally
 from reports.pages import Picture, Site
+from reports.publishedpage import write_published
 from reports.reading import Runs
 from reports.runpage import Home, write_run
 from reports.runs import Run
@@ -95,6 +96,18 @@ def store_jobs(site: Site, store: Store, read: Runs) -> list[Job]:
         )
 
     return [keep(shard) for shard in sorted({shard_of(path) for path in read.changed})]
+
+
+def published_job(site: Site) -> Job:
+    """Return the job of the pages of published numbers, which show nothing of any record."""
+
+    def write(own: Site) -> None:
+        key = _context(own)
+        if not own.output.reuse("published", key):
+            with own.output.part("published", key):
+                write_published(own)
+
+    return job(site, write)
 
 
 def homes_of(boards: Iterable[Board]) -> dict[str, Home]:

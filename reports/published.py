@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
@@ -74,7 +75,7 @@ class Line:
     values: Mapping[str, float]
     notes: tuple[str, ...]
 
-    @property
+    @cached_property
     def convention(self) -> Convention:
         """Whether background counts in the printed means: by the ranges, and for ``all`` by arithmetic."""
         return _convention(self.values)

@@ -259,6 +259,23 @@ def test_a_site_with_and_without_published_numbers(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("quick")
+def test_published_pages_follow_their_file(tmp_path: Path) -> None:
+    results, site = tmp_path / "results", tmp_path / "site"
+    again = GOOD | {"source": "elsewhere", "value": "31.0"}
+    _write(results, GOOD, again)
+    build(results, site)
+    assert "29.3" in next((site / "published").glob("voc2012-*.html")).read_text()
+    assert build(results, site).written == 0
+    _write(results, GOOD | {"value": "28.1"}, again)
+    build(results, site)
+    page = next((site / "published").glob("voc2012-*.html")).read_text()
+    assert "28.1" in page and "29.3" not in page
+    shutil.rmtree(results / "published")
+    build(results, site)
+    assert not (site / "published").exists()
+
+
+@pytest.mark.usefixtures("quick")
 def test_hostile_and_broken_published_numbers(tmp_path: Path) -> None:
     results, site = tmp_path / "results", tmp_path / "site"
     evil = "<script>alert(1)</script>"
