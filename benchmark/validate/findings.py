@@ -29,7 +29,7 @@ class Finding(NamedTuple):
 
     def __str__(self) -> str:
         mark = " (note)" if self.level == "note" else ""
-        return f"{self.file}: {self.rule}{mark}: {printable(self.sentence)}"
+        return f"{printable(self.file)}: {self.rule}{mark}: {printable(self.sentence)}"
 
 
 def printable(text: str, longest: int = 400) -> str:

@@ -10,7 +10,7 @@ from benchmark.validate.context import Context, Measure
 from benchmark.validate.findings import Fault, note
 from benchmark.validate.reading import Subject
 
-FASTEST = {"cpu": 5e13, "cuda": 1e16}
+FASTEST = {"cpu": 5e14, "cuda": 1e16}
 """FLOPs a second that no single machine reaches in training or inference."""
 SPEED = 20.0
 """How much faster than every other run on the same hardware an operation may be, or slower than every one."""

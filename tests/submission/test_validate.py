@@ -120,9 +120,28 @@ def test_hostile_text_does_not_reach_the_terminal(record: Submitted, board: Path
     result = command(record.path, "--against", board)
     assert result.exit_code == 1 and "\x1b" not in result.stdout
     assert not any(line.startswith("fake") for line in result.stdout.splitlines())
+    assert str(Finding("a\x1b[2J.json", "r", "s", "error")) == "a\\x1b[2J.json: r: s"
     assert printable("a\u202eb\x00\n c") == "a\\u202eb\\x00 c"
     assert len(printable("x" * 10_000)) < 500
     assert str(Finding("f", "r", "s", "note")) == "f: r (note): s"
+
+
+@pytest.mark.parametrize("alike", ["one class for all", "no mistake"])
+def test_two_seeds_may_agree_where_there_is_nothing_to_differ_in(alike: str, tmp_path: Path) -> None:
+    folder = tmp_path / "submitted"
+    for seed in (0, 1):
+        one = Submitted(folder, copy_run(committed("mib", seed), folder))
+
+        def change(content: dict[str, Any]) -> None:
+            for step in content["steps"]:
+                seen = len(step["confusion"][0])
+                for row, counts in enumerate(step["confusion"]):
+                    column = row if alike == "no mistake" and row < seen else 0
+                    step["confusion"][row] = [sum(counts) if c == column else 0 for c in range(seen)]
+
+        one.edit(change)
+    found = {finding.rule for finding in validate([folder]).findings if finding.level == "error"}
+    assert found == {"image sums"}
 
 
 def test_form_that_differs_from_the_board_is_said_and_no_more(record: Submitted, board: Path) -> None:

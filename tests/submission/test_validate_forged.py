@@ -298,7 +298,7 @@ FORGED: dict[str, tuple[str, Forge, str]] = {
     ),
     "threads": ("environment", inside("environment", "threads", value=10**9), "with 1000000000 threads"),
     "no versions": ("environment", inside("environment", "packages", value={}), "no version of timm, torch"),
-    "impossible speed": ("speed", steps("seconds", "train", value=1e-6), "expected up to 5e+13"),
+    "impossible speed": ("speed", steps("seconds", "train", value=1e-6), "expected up to 5e+14"),
     "unlikely speed": (
         "speed",
         steps("seconds", "train", value=lambda s: s / 100),
