@@ -12,6 +12,10 @@ from typing import Any
 
 import pytest
 
+import reports.draw
+from reports import BuildSummary
+from reports.draw import Drawing
+
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
@@ -70,3 +74,21 @@ def visit(browser: Any, **options: Any) -> Iterator[Visit]:
 def _refuse(route: Any, found: Visit) -> None:
     found.requests.append(route.request.url)
     route.abort()
+
+
+def quick_build(results: Path, out: Path) -> BuildSummary:
+    """Build a site with blank figures: drawing them is tested elsewhere and takes most of the time."""
+    blank = Drawing(b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 480 360"/>', b"")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reports.draw, "draw", lambda spec: blank)
+        return reports.build(results, out, processes=1)
+
+
+def set_exponent(page: Any, exponent: str, value: float) -> None:
+    """Move a slider of NetScore as a reader would, to any value."""
+    page.eval_on_selector(
+        f"[data-netscore={exponent}]",
+        "(slider, value) => { slider.step = 'any'; slider.value = value;"
+        " slider.dispatchEvent(new Event('input')); }",
+        value,
+    )

@@ -2,12 +2,10 @@
 "use strict";
 
 (() => {
-  const { live } = cssbench;
+  const { live, plotAxes } = cssbench;
+  const { size } = plotAxes;
   const CROWD = 60;
   const NAMED = 14; // names beside points: of all up to this many, then of those on the front
-
-  // The plot's letters grow with the page's.
-  const size = () => 0.8 * Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
 
   // Points that no other one beats: none costs no more and scores no less and differs in one of the two.
   function front(points, better) {
@@ -182,5 +180,5 @@
     };
   }
 
-  cssbench.plotLayers = { front, beside, papers, plugin, size };
+  cssbench.plotLayers = { front, beside, papers, plugin };
 })();

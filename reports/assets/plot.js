@@ -2,13 +2,12 @@
 "use strict";
 
 (() => {
-  const { live, state, plotLayers: layers } = cssbench;
+  const { live, state, plotAxes: axes, plotLayers: layers } = cssbench;
   const section = document.getElementById("explore");
   if (!section || !live.data || !window.Chart) return;
   const part = (name) => section.querySelector(`[data-plot="${name}"]`);
   const canvas = part("canvas");
   const MARKERS = { o: "circle", s: "rect", D: "rectRot", "^": "triangle", v: "triangle", P: "cross", X: "crossRot", p: "rectRounded", h: "star" };
-  const SPREAD_FOR_LOG = 4;
   const PAUSE = 120; // ms without a key, after which the plot follows the table's filter
   let chart = null;
   let points = [];
@@ -54,56 +53,24 @@
     return ticked(`log-${name}`) && !part(`log-${name}`).disabled;
   }
 
-  // A log axis needs values above zero; one is the choice where costs differ by much.
-  function settleLog(name, own) {
+  function settleLog(name) {
     const key = axis(name);
-    const values = live.rows.filter((row) => row.kind !== "bound").map((row) => row.values[key][0]).filter((v) => v !== null);
+    const values = live.rows.filter((row) => row.kind === "ranked").map((row) => row.values[key][0]).filter((v) => v !== null);
     const box = part(`log-${name}`);
-    const positive = values.filter((v) => v > 0);
-    box.disabled = positive.length === 0 || values.some((v) => v < 0);
-    box.title = box.disabled ? "has values of zero or below" : "";
-    if (own) box.checked = name === "x" && !box.disabled && Math.max(...positive) / Math.min(...positive) > SPREAD_FOR_LOG;
+    const { possible, wanted: fit } = axes.logFor(values);
+    box.disabled = !possible;
+    box.title = possible ? "" : "has values below zero, or none above";
+    box.checked = name === "x" && fit;
   }
 
-  function range(values, log) {
-    const [low, high] = [Math.min(...values), Math.max(...values)];
-    if (log) {
-      const pad = Math.max(0.12 * Math.log10(high / low), 0.15);
-      return { min: low / 10 ** pad, max: high * 10 ** (1.6 * pad) };
-    }
-    const pad = 0.12 * (high - low) || 0.25 * Math.abs(high) || 1;
-    return { min: low < 0 ? low - pad : Math.max(0, low - pad), max: high + pad };
-  }
-
+  // A scale that holds the points with their spread, and beside them joint training and published values.
   function scale(name) {
     const log = logged(name);
     const spread = name === "x" ? "sx" : "sy";
-    const values = points.flatMap((p) => [p[name], p[name] + p[spread], ...(log && p[name] <= p[spread] ? [] : [p[name] - p[spread]])]);
+    const reach = points.flatMap((p) => [p[name], p[name] + p[spread], ...(log && p[name] <= p[spread] ? [] : [p[name] - p[spread]])]);
     const beside = name === "y" ? layers.beside(axis("y"), ticked("papers")).filter((value) => !log || value > 0) : [];
-    const { name: title, unit, better } = live.column(axis(name));
-    return {
-      type: log ? "logarithmic" : "linear",
-      ...range(values.length ? [...values, ...beside] : [0, 1], log),
-      title: { display: true, text: `${title} (${unit}), ${better} is better`, color: live.ink("--ink"), font: { size: layers.size() } },
-      grid: { color: live.ink("--line") },
-      border: { color: live.ink("--muted") },
-      ticks: { color: live.ink("--muted"), font: { size: 0.9 * layers.size() }, includeBounds: false, maxTicksLimit: 9, callback: tick },
-      ...(log ? { afterBuildTicks: decades } : {}),
-    };
-  }
-
-  function tick(value) {
-    const round = Number(value.toPrecision(6));
-    return live.print(round, Math.min(6, (String(round).split(".")[1] ?? "").length));
-  }
-
-  // On a log axis 1, 2 and 5 of each decade; more where there is less than one, decades alone where there are many.
-  function decades(scale) {
-    const [low, high] = [Math.floor(Math.log10(scale.min)), Math.ceil(Math.log10(scale.max))];
-    const span = Math.log10(scale.max / scale.min);
-    const of = span > 4 ? [1] : span > 1 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 7];
-    const all = Array.from({ length: high - low + 1 }, (_, i) => of.map((digit) => digit * 10 ** (low + i))).flat();
-    scale.ticks = all.filter((value) => value >= scale.min && value <= scale.max).map((value) => ({ value }));
+    const { name: title, unit, better: direction } = live.column(axis(name));
+    return axes.scale(points.length ? [...reach, ...beside] : [0, 1], log, `${title} (${unit}), ${direction} is better`);
   }
 
   function config() {
@@ -116,7 +83,7 @@
         scales: { x: scale("x"), y: scale("y") },
         interaction: { mode: "nearest", intersect: true },
         onHover: (_, active) => active.length && detail(active[0].index),
-        plugins: { legend: { display: false }, tooltip: { displayColors: false, bodyFont: { size: 0.95 * layers.size() }, callbacks: { label: (item) => spoken(points[item.dataIndex]) } } },
+        plugins: { legend: { display: false }, tooltip: { displayColors: false, bodyFont: { size: 0.95 * axes.size() }, callbacks: { label: (item) => spoken(points[item.dataIndex]) } } },
       },
       plugins: [layers.plugin(() => ({ points, y: axis("y"), better: better(), shown: ticked, label: live.label, focused: points[focused] ?? null }))],
     };
@@ -126,15 +93,16 @@
 
   function looks() {
     const colours = points.map((p) => live.colour(p.row));
+    const card = live.ink("--card");
     const strokes = points.map((p) => ["cross", "crossRot", "star"].includes(MARKERS[p.row.marker]));
     return {
       backgroundColor: colours,
-      borderColor: points.map((p, i) => (strokes[i] ? colours[i] : live.ink("--card"))),
+      borderColor: points.map((p, i) => (strokes[i] ? colours[i] : card)),
       borderWidth: strokes.map((stroke) => (stroke ? 2.5 : 1)),
       pointStyle: points.map((p) => MARKERS[p.row.marker] ?? "circle"),
       rotation: points.map((p) => (p.row.marker === "v" ? 180 : 0)),
-      radius: layers.size() * (points.length > 60 ? 0.3 : 0.48),
-      hoverRadius: layers.size() * 0.65,
+      radius: axes.size() * (points.length > 60 ? 0.3 : 0.48),
+      hoverRadius: axes.size() * 0.65,
     };
   }
 
@@ -207,10 +175,10 @@
     }
     for (const name of ["x", "y"]) {
       const kept = state.get(`log-${name}`);
-      settleLog(name, true);
+      settleLog(name);
       if (kept && !part(`log-${name}`).disabled) part(`log-${name}`).checked = kept === "yes";
       part(name).addEventListener("change", () => {
-        settleLog(name, true);
+        settleLog(name);
         state.set(`log-${name}`, "");
         state.set(name, axis(name), live.data[name][0]);
         draw();
