@@ -123,7 +123,8 @@ def _main_figures(board: Board, style: Styles, papers: Sequence[PublishedPoint])
     if steps := over_steps(board, style, papers):
         caption = f"Shaded: standard deviation over seeds.{first}"
         if any(panel.papers for panel in steps.panels):
-            caption += " Open, right: published scores over the same classes, of other networks and sizes."
+            caption += " Right: published scores over the same classes, of other networks and sizes;"
+            caption += " dashes: of methods that are not on this board."
         yield _figure(board, "steps", "mIoU over the steps", steps)._replace(caption=caption, wide=True)
     if heat := by_class(board):
         caption = f"A column a step, blank until a class is learnt; mean over seeds.{first}"
@@ -236,7 +237,7 @@ def _marks(papers: Iterable[PublishedPoint], key: str, style: Mapping[str, Style
     for paper in papers:
         value: float | None = getattr(paper, key)
         if value is not None and (paper.comparable or key == "new"):
-            yield PaperMark(shown(paper.label), style.get(paper.method, Style(GREY, "o")), value)
+            yield PaperMark(shown(paper.label), style.get(paper.method, Style(GREY, "_")), value)
 
 
 def _course(row: Row, key: str, style: Styles) -> Course:

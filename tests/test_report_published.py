@@ -209,6 +209,9 @@ def test_the_figure_has_open_markers_only_of_the_same_classes(lines: tuple[Line,
     by_panel = [[(m.label, m.value) for m in panel.papers] for panel in spec.panels]
     assert by_panel == [[("MiB", 30.0)], [("MiB", 35.0)], [("MiB", 14.0), ("MiB", 14.0)]]
     assert spec.panels[0].papers[0].style == style["mib"]
+    alone = _board(make("plop", VOC_15_1))
+    other = over_steps(alone, styles([alone]), published_points(alone, lines))
+    assert other is not None and other.panels[0].papers[0].style.marker == "_"  # of no row of the board
     assert b"<!-- papers -->" in draw(spec).svg  # the name of their column
     assert b"<!-- papers -->" not in draw(over_steps(board, style) or spec).svg
 
