@@ -1,0 +1,170 @@
+"""How long the site of many records takes, from nothing and after a change, and how much memory.
+
+    python benchmarks/report.py [--records 10000] [--folder runs/report-benchmark]
+
+Records are generated: MSRC-v2's classes in two steps, four boards, ten seeds a row, and beside each its
+counts by test image (256 images). Each build runs in a process of its own, imports included. Figures are drawn
+before, so that the full build finds them as it would those of a site that was there; the cache of records and
+draws is empty. Memory is the largest sum over the build's processes of what each holds, shared pages
+counted once (PSS). Exit code 1 where a target is missed; they are for 10,000 records on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+import image_factory  # noqa: E402
+import record_factory  # noqa: E402
+
+from reports.parallel import chunks, cpus, run_jobs  # noqa: E402
+
+BOARDS = 4
+SEEDS = 10
+IMAGES = 256
+SETTINGS = ("sequential", "disjoint", "overlapped")
+BUILD = "import sys, pathlib, reports; reports.build(*map(pathlib.Path, sys.argv[1:]))"
+EVERY_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Wall and CPU time of a build, and the largest memory its processes held together."""
+
+    seconds: float
+    cpu_seconds: float
+    mebibytes: float
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a build may cost; None where nothing is asked."""
+
+    name: str
+    seconds: float | None = None
+    mebibytes: float | None = None
+
+    def met(self, cost: Cost) -> bool:
+        """Print a cost beside the target, and return whether it keeps to it."""
+        late = self.seconds is not None and cost.seconds > self.seconds
+        large = self.mebibytes is not None and cost.mebibytes > self.mebibytes
+        asked = f"target {self.seconds:g} s" if self.seconds else "no target"
+        asked += f", {self.mebibytes:g} MiB" if self.mebibytes else ""
+        verdict = "MISSED" if late or large else "met" if self.seconds else ""
+        print(
+            f"{self.name:42} {cost.seconds:6.1f} s ({cost.cpu_seconds:5.1f} of CPU) {cost.mebibytes:6.0f} MiB   {asked:24} {verdict}"
+        )
+        return not (late or large)
+
+
+def generate(results: Path, records: int) -> None:
+    """Write the records of all boards with their counts by image."""
+    rows = max(1, records // BOARDS // SEEDS)
+    wanted = [(board, row) for board in range(BOARDS) for row in range(rows)]
+
+    def write(some: list[tuple[int, int]]) -> None:
+        for board, row in some:
+            for seed in range(SEEDS):
+                image_factory.write(record(board, row, seed), results, IMAGES)
+
+    run_jobs([lambda some=some: write(some) for some in chunks(wanted, 25)])
+
+
+def record(board: int, row: int, seed: int) -> record_factory.Record:
+    """Return one run of a board: its methods in turn, their variants told apart by a hyper-parameter."""
+    setting = SETTINGS[board % len(SETTINGS)]
+    scenario = "16-5" if board < len(SETTINGS) else "11-10"
+    sizes = tuple(int(size) for size in scenario.split("-"))
+    place = replace(record_factory.MSRC_16_5, protocol=f"msrc-{scenario}-{setting}", step_sizes=sizes)
+    methods = list(record_factory.TRAITS)
+    params = {"strength": row // len(methods)} if row >= len(methods) else {}
+    return record_factory.make(methods[row % len(methods)], place, seed, params=params)
+
+
+def build(results: Path, out: Path) -> Cost:
+    """Build the site in a process of its own and watch what it holds."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment["CSSBENCH_CACHE"] = str(out.parent / "cache")
+    began, peak, before = time.perf_counter(), 0.0, cpu_seconds()
+    command = [sys.executable, "-c", BUILD, str(results), str(out)]
+    with subprocess.Popen(command, env=environment, start_new_session=True) as process:
+        while process.poll() is None:
+            peak = max(peak, held_mebibytes(process.pid))
+            time.sleep(EVERY_SECONDS)
+        seconds = time.perf_counter() - began
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return Cost(seconds, cpu_seconds() - before, peak)
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time of all processes this one has started and waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def held_mebibytes(session: int) -> float:
+    """Return what the processes of a session hold in memory, pages they share counted once (Linux)."""
+    total = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if int((folder / "stat").read_text().rpartition(")")[2].split()[3]) != session:
+                continue
+            lines = (folder / "smaps_rollup").read_text().splitlines()
+        except (OSError, ValueError, IndexError):  # it ended while it was looked at
+            continue
+        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total / 1024
+
+
+def forget_all_but_figures(out: Path) -> None:
+    """Leave of a site its figures and the list of them, and nothing in the cache."""
+    shutil.rmtree(out.parent / "cache")
+    listing = json.loads((out / "site.json").read_text())
+    drawn = {f"{path}.{ending}" for path in listing["figures"] for ending in ("svg", "png")}
+    for path in listing["files"].keys() - drawn:
+        (out / path).unlink()
+    files = {path: listing["files"][path] for path in drawn}
+    (out / "site.json").write_text(json.dumps({"files": files, "figures": listing["figures"]}))
+
+
+def change_one(results: Path) -> None:
+    """Write one record anew, as a repeated run would."""
+    image_factory.write(replace(record(0, 0, 0), commit="another"), results, IMAGES)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--records", type=int, default=10_000)
+    parser.add_argument("--folder", type=Path, default=Path("runs/report-benchmark"), help="emptied at first")
+    options = parser.parse_args()
+    shutil.rmtree(options.folder, ignore_errors=True)
+    results, out = options.folder / "results", options.folder / "site"
+    generate(results, options.records)
+    count = sum(1 for _ in results.rglob("*.json"))
+    load = os.getloadavg()[0]
+    print(f"{count} records with counts by image, {BOARDS} boards; {cpus()} CPUs, load {load:.1f} before")
+    drawn = Target("figures drawn, nothing kept").met(build(results, out))
+    forget_all_but_figures(out)
+    met = [drawn, Target("full site, figures kept", 20, 1024).met(build(results, out))]
+    met.append(Target("nothing changed", 3, 1024).met(build(results, out)))
+    change_one(results)
+    met.append(Target("one record changed", 3, 1024).met(build(results, out)))
+    return 0 if all(met) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
