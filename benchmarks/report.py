@@ -3,10 +3,10 @@
     python benchmarks/report.py [--records 10000] [--folder runs/report-benchmark]
 
 Records are generated: MSRC-v2's classes in two steps, four boards, ten seeds a row, and beside each its
-counts by test image (256 images). Each build runs in a process of its own, imports included. Figures are drawn
-before, so that the full build finds them as it would those of a site that was there; the cache of records and
-draws is empty. Memory is the largest sum over the build's processes of what each holds, shared pages
-counted once (PSS). Exit code 1 where a target is missed; they are for 10,000 records on two cores.
+counts by test image (256 images). Each build runs in a process of its own, imports included. Figures are
+drawn before, so that the full build finds them as it would those of a site that was there; the cache of
+records and draws is empty. Memory is the largest sum over the build's processes of what each holds, shared
+pages counted once (PSS). Exit code 1 where a target is missed; they are for 10,000 records on two cores.
 """
 
 from __future__ import annotations
@@ -62,9 +62,8 @@ class Target:
         asked = f"target {self.seconds:g} s" if self.seconds else "no target"
         asked += f", {self.mebibytes:g} MiB" if self.mebibytes else ""
         verdict = "MISSED" if late or large else "met" if self.seconds else ""
-        print(
-            f"{self.name:42} {cost.seconds:6.1f} s ({cost.cpu_seconds:5.1f} of CPU) {cost.mebibytes:6.0f} MiB   {asked:24} {verdict}"
-        )
+        took = f"{cost.seconds:6.1f} s ({cost.cpu_seconds:5.1f} of CPU) {cost.mebibytes:5.0f} MiB"
+        print(f"{self.name:28} {took}   {asked:24} {verdict}")
         return not (late or large)
 
 

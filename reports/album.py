@@ -203,7 +203,7 @@ def write_gallery(site: Site, run: Run, kept: Kept) -> Gallery:
     """Write the pictures of a run beside its page."""
     names = dict(enumerate(row_names(run.record)))
     seen: set[int] = set()
-    stems = [f"runs/{run.slug}-{nth:02}" for nth in range(len(kept.entries))]
+    stems = [f"{run.page}-{nth:02}" for nth in range(len(kept.entries))]
     rows = tuple(_row(site, s, kept, e, names, seen) for s, e in zip(stems, kept.entries, strict=True))
     legend = tuple(Colour(names.get(k, "not scored"), hexadecimal(k)) for k in sorted(seen))
     steps = max(len(entry.predictions) for entry in kept.entries)

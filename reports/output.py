@@ -77,7 +77,8 @@ class Output:
         """Write one file, unless it is there with the same bytes."""
         self.tally.listing.files[path] = sha256_of(content)
         target = self.folder / path
-        if _read(target) == content:
+        former = _read(target)
+        if former == content:
             self.tally.unchanged += 1
             return
         self.tally.changed.append(path)
@@ -86,6 +87,9 @@ class Output:
         if target.parent not in self._made:
             target.parent.mkdir(parents=True, exist_ok=True)
             self._made.add(target.parent)
+        if former is None and not target.is_symlink():
+            target.write_bytes(content)
+            return
         temporary = target.with_name(f".{target.name}.part")
         temporary.write_bytes(content)
         temporary.replace(target)

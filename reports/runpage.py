@@ -46,7 +46,7 @@ def write_run(site: Site, run: Run, home: Home | None, content: bytes, kept: Kep
 
     Nothing else may be read here: a page is written anew only where one of these changed.
     """
-    path = f"runs/{run.slug}"
+    path = run.page
     record = run.record
     site.page(
         "run.html.j2",

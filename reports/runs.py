@@ -45,6 +45,11 @@ class Run:
         name = f"{record.protocol}-{record.model}-{record.variant}-s{record.seed}"
         return slug(name, *map(str, key), self.hardware)
 
+    @property
+    def page(self) -> str:
+        """Its page in the site, without ending; in one of many folders, as large ones are slow to add to."""
+        return f"runs/{self.slug[-2:]}/{self.slug}"
+
     @cached_property
     def measures(self) -> Measures:
         """Every measure by the key of its column; all None where the run did not finish."""

@@ -150,7 +150,7 @@ def _note(row: Row, board: Board) -> str:
 def _source(row: Row, board: Board, root: str) -> str:
     """Return where a row's numbers lead: its run, or the list of its runs."""
     if len(row.runs) == 1:
-        return f"{root}runs/{row.runs[0].run.slug}.html"
+        return f"{root}{row.runs[0].run.page}.html"
     return f"{root}boards/{board.slug}/runs.html#{row_id(row, board)}"
 
 
@@ -235,7 +235,7 @@ def _run_row(measured: Measured, row: Row, board: Board, root: str, units: Mappi
         name=row.variant,
         note="joint training" if bound else twin,
         anchor=row_id(row, board) if measured is row.runs[0] else run.slug,
-        href=f"{root}runs/{run.slug}.html",
+        href=f"{root}{run.page}.html",
         seeds=record.seed,
         badges=(Badge(record.status, 1),),
         cells=tuple(_run_cell(BY_KEY[key], measured, scale) for key, scale in units.items()),

@@ -49,7 +49,7 @@ def _build(tmp_path: Path, record: Record, pictures: Path | None = None) -> Buil
 
 
 def _page(tmp_path: Path) -> str:
-    (page,) = (tmp_path / "site" / "runs").glob("*.html")
+    (page,) = (tmp_path / "site" / "runs").rglob("*.html")
     return page.read_text()
 
 
@@ -58,7 +58,7 @@ def test_rendered_images_are_shown_with_labels_and_every_step(tmp_path: Path) ->
     _write(tmp_path / "results" / "pictures" / "x", record)
     assert _build(tmp_path, record).left_out == ()
     page = _page(tmp_path)
-    found = re.findall(r'<img src="\.\./(runs/[^"]+\.png)" alt="([^"]+)"', page)
+    found = re.findall(r'<img src="\.\./\.\./(runs/[^"]+\.png)" alt="([^"]+)"', page)
     assert [alt for _, alt in found] == [
         "Test image test-0000",
         "Labels: disc 44 %, background 44 %",
@@ -78,7 +78,7 @@ def test_pictures_of_other_predictions_are_on_no_page(tmp_path: Path) -> None:
     _write(tmp_path / "results" / "pictures", make("mib", images_digest=factory.sha("another run")))
     _build(tmp_path, make("mib", images_digest=DIGEST))
     assert 'id="gallery"' not in _page(tmp_path)
-    assert not list((tmp_path / "site" / "runs").glob("*.png"))
+    assert not list((tmp_path / "site" / "runs").rglob("*.png"))
 
 
 def test_photographs_are_shown_only_from_a_folder_that_is_named(tmp_path: Path) -> None:
@@ -88,13 +88,13 @@ def test_photographs_are_shown_only_from_a_folder_that_is_named(tmp_path: Path) 
     assert left.path == "pictures/pictures.jsonl"
     assert "photographs are shown only when their folder is named with --pictures" in left.reason
     assert 'id="gallery"' not in _page(tmp_path)
-    assert not list((tmp_path / "site" / "runs").glob("*.png"))
+    assert not list((tmp_path / "site" / "runs").rglob("*.png"))
     local = tmp_path / "local"
     _write(local, record, "1_9_s")
     _build(tmp_path, record, local)
     assert "Test image 1_9_s" in _page(tmp_path)
     _build(tmp_path, record)  # and they are gone again from a site that is built without
-    assert not list((tmp_path / "site" / "runs").glob("*.png"))
+    assert not list((tmp_path / "site" / "runs").rglob("*.png"))
 
 
 def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_the_run_page_shows_it_all_and_hostile_names_are_inert(
     hostile = replace(record, steps=(*record.steps[:-1], replace(record.steps[-1], compute=compute)))
     factory.write(hostile, tmp_path / "results")
     build(tmp_path / "results", tmp_path / "site")
-    (page,) = (tmp_path / "site" / "runs").glob("*.html")
+    (page,) = (tmp_path / "site" / "runs").rglob("*.html")
     text = page.read_text()
     assert "<script>alert" not in text
     assert text.count('<figure class="breakdown">') == 4

@@ -105,7 +105,9 @@ def test_a_page_that_depends_on_other_rows_is_written_anew(results: Path, site: 
     assert files(kept) == files(tmp_path / "anew")
 
 
-@pytest.mark.parametrize("pattern", ["runs/*.html", "runs/*.json", "boards/*/index.html", "boards/*/*.svg"])
+@pytest.mark.parametrize(
+    "pattern", ["runs/*/*.html", "runs/*/*.json", "boards/*/index.html", "boards/*/*.svg"]
+)
 def test_a_file_that_was_touched_is_written_anew(
     pattern: str, results: Path, site: Path, tmp_path: Path
 ) -> None:
@@ -136,11 +138,11 @@ def test_a_dry_run_names_what_differs_and_writes_nothing(results: Path, site: Pa
     kept = tmp_path / "kept"
     shutil.copytree(site, kept)
     assert build(results, kept, dry=True).changed == ()
-    page = sorted(kept.glob("runs/*.html"))[0]
+    page = sorted(kept.glob("runs/*/*.html"))[0]
     page.write_text("old")
     (kept / "index.html").unlink()
     before = files(kept)
-    assert build(results, kept, dry=True).changed == ("index.html", f"runs/{page.name}")
+    assert build(results, kept, dry=True).changed == ("index.html", page.relative_to(kept).as_posix())
     assert files(kept) == before
     everything = build(results, tmp_path / "absent", dry=True)
     assert set(everything.changed) == set(files(site))

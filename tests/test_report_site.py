@@ -18,7 +18,7 @@ from record_factory import SHAPES_4_2, VOC_13_1, make
 
 import reports.draw
 from benchmark.errors import RecordError
-from benchmark.record import Environment, Record, StepRecord, read_record
+from benchmark.record import Environment, Record, StepRecord
 from reports import BuildSummary, build
 from reports.draw import Drawing
 from reports.specs import Spec, digest
@@ -214,7 +214,7 @@ def test_the_board_shows_numbers_units_failures_and_ways_to_the_runs(
         assert words in page.text, words
     links = [attrs["href"] or "" for tag, attrs in page.tags if tag == "a"]
     for row in board.rows:
-        target = f"runs/{row.runs[0].run.slug}.html" if len(row.runs) == 1 else "runs.html#"
+        target = f"{row.runs[0].run.page}.html" if len(row.runs) == 1 else "runs.html#"
         assert any(target in link for link in links)
         value = row.mean("miou_all_percent")
         assert value is None or f"{value:.1f}" in page.text
@@ -224,11 +224,11 @@ def test_the_board_shows_numbers_units_failures_and_ways_to_the_runs(
 
 
 def test_the_run_page_has_every_field_of_its_record(
-    site: tuple[Path, BuildSummary], pages: dict[Path, Page]
+    site: tuple[Path, BuildSummary], pages: dict[Path, Page], results: Path
 ) -> None:
     out, summary = site
     run = next(m.run for row in summary.boards[0].rows for m in row.runs if row.method == "ewc")
-    page = pages[out / "runs" / f"{run.slug}.html"]
+    page = pages[out / f"{run.page}.html"]
     shown_apart = {
         "steps",
         "environment",
@@ -245,7 +245,7 @@ def test_the_run_page_has_every_field_of_its_record(
                 assert field.name.replace("_", " ") in page.text, field.name
     assert "loss is not finite\nat step 1" in page.text
     assert "cross_entropy" in page.text
-    assert read_record(out / "runs" / f"{run.slug}.json") == run.record
+    assert (out / f"{run.page}.json").read_bytes() == (results / run.path).read_bytes()
 
 
 def test_tuning_runs_and_what_was_left_out_are_named_on_the_first_page(pages: dict[Path, Page]) -> None:

@@ -15,7 +15,7 @@ from record_factory import make
 import reports.reading
 import reports.resampling
 import reports.store
-from benchmark.record import write_record
+from benchmark.record import read_record, write_record
 from reports.boards import boards_of
 from reports.ranges import RowDraws
 from reports.reading import read_runs
@@ -60,7 +60,7 @@ def test_runs_come_back_as_they_were_and_only_changed_files_are_read_again(
     assert again == (first.runs, (), ())
     assert parsed == []
     changed = results / first.runs[1].path
-    write_record(replace(first.runs[1].record, commit="another"), changed)
+    write_record(replace(read_record(changed), commit="another"), changed)
     third = read_runs(results, store.runs())
     assert len(parsed) == 1
     assert third.changed == (first.runs[1].path,)
