@@ -41,7 +41,7 @@
   // The value of one exponent, the others as they are, at which two rows have the same score; null if there is none.
   function turn(one, other, name, exponent) {
     const slope = parts(one, name)[exponent] - parts(other, name)[exponent];
-    if (slope === 0) return null;
+    if (Math.abs(slope) < LEVEL) return null;
     const value = exponents[exponent] - (scoreOf(one, name) - scoreOf(other, name)) / slope;
     return { value, above: slope > 0 ? one : other, below: slope > 0 ? other : one };
   }
