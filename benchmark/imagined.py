@@ -39,7 +39,7 @@ from benchmark.preset import ModelPreset
 from benchmark.protocol import Protocol
 from benchmark.runtime import Runtime
 from benchmark.steps import Carried, StepRunner, step_view
-from benchmark.train import make_train_state, train
+from benchmark.train import TrainState, make_train_state, train
 
 
 class ImaginedAccelerator:
@@ -152,11 +152,16 @@ class Lived:
         runner._pass("consolidate", self.view, carried, self.contract, memory)
         return runner.method.deploy(carried.model).eval()
 
+    @cached_property
+    def _progress(self) -> TrainState:
+        preset = self.runner.protocol.model
+        progress = make_train_state(self.carried.model, self.groups, preset, self.view, self.carried.state)
+        _give_state(progress.optimiser)
+        return progress
+
     def _train(self, batch: int, flops: FlopTracker | None) -> LiveTensorTracker:
         runner, carried, view = self.runner, self.carried, self.view
-        preset, device = runner.protocol.model, runner.runtime.device
-        progress = make_train_state(carried.model, self.groups, preset, view, carried.state)
-        _give_state(progress.optimiser)
+        progress, device = self._progress, runner.runtime.device
         progress.iteration = view.iterations - 1  # the contract looks at the values of a first iteration
         tensors = FakeTensorTracker(carried.model, carried.previous, progress.optimiser, carried.state)
         lesson = replace(

@@ -65,6 +65,11 @@ def test_nothing_else_imports_a_method(folder):
         assert not [name for name in imported(parse(path)) if name.partition(".")[0] == "methods"], path
 
 
+def test_no_script_hides_a_package_of_ours():
+    scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}  # beside what a script imports first
+    assert scripts and not scripts & {"benchmark", "methods", "protocols", "reports"}
+
+
 def test_the_harness_does_without_the_report_but_for_its_commands():
     using = {
         p.parent.name for p in sources("benchmark") for n in imported(parse(p)) if n.startswith("reports")
