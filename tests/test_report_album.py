@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import record_factory as factory
+from click.testing import CliRunner
 from PIL import Image
 from record_factory import MSRC_16_5, make
 
 import reports.draw
+from benchmark.cli import main
 from benchmark.errors import RecordError
 from benchmark.pictures import MANIFEST, PictureBook, Shown
 from benchmark.record import Record
@@ -101,6 +103,18 @@ def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match=r"pictures folder .* does not exist"):
         _build(tmp_path, make("mib"), tmp_path / "absent")
     assert read_album(tmp_path, None).kept == {}
+
+
+def test_the_command_takes_a_folder_and_refuses_one_that_is_not_there(tmp_path: Path) -> None:
+    record = make("mib", MSRC_16_5, images_digest=DIGEST)
+    factory.write(record, tmp_path / "results")
+    _write(tmp_path / "local", record, "1_9_s")
+    where = ["report", "--results", str(tmp_path / "results"), "--out", str(tmp_path / "site")]
+    done = CliRunner().invoke(main, [*where, "--pictures", str(tmp_path / "local")])
+    assert done.exit_code == 0 and "Test image 1_9_s" in _page(tmp_path)
+    done = CliRunner().invoke(main, [*where, "--pictures", str(tmp_path / "absent")])
+    assert done.exit_code == 2
+    assert done.stderr.startswith("cssbench: pictures folder") and done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
