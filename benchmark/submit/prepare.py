@@ -109,9 +109,12 @@ def _planned(asked: Submission) -> _Plan:
     refused = next((entry.reason for entry in entries if entry.decision == "does not apply"), None)
     if refused is not None:
         raise MethodError(refused)
-    if _missing(asked, template):
+    plan = _Plan(asked, variant, protocols, out)
+    recorded = recorded_runs(asked.results)
+    wanted = _grid(asked, *plan.references).specs(template)
+    if any(decide(spec, recorded, False, set()).decision == "run" for spec in wanted):
         _check_source()
-    return _Plan(asked, variant, protocols, out)
+    return plan
 
 
 def _check_name(variant: Variant) -> None:
@@ -132,11 +135,6 @@ def _check_source() -> None:
 
 def _grid(asked: Submission, *references: str) -> Grid:
     return Grid((*references, asked.method), asked.protocols, (asked.model,), asked.seeds)
-
-
-def _missing(asked: Submission, template: RunSpec) -> bool:
-    recorded = recorded_runs(asked.results)
-    return any(decide(s, recorded, False, set()).decision == "run" for s in _grid(asked).specs(template))
 
 
 def _run(plan: _Plan, heard: Heard) -> None:

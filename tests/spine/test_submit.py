@@ -114,13 +114,21 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.usefixtures("quick")
 def test_what_is_recorded_is_not_run_again_and_seeds_are_chosen(
-    plain: Path, words: list[object], tmp_path: Path, tiny_root: Path
+    plain: Path,
+    words: list[object],
+    tmp_path: Path,
+    tiny_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seeds = ["--seed", "4", "--seed", "5"]
     first = invoke("submit", plain, *words, *seeds[:2])
     assert first.exit_code == 0, first.output
     before = files(tmp_path / "results")
     words[words.index("--out") + 1] = tmp_path / "second"
+    monkeypatch.setattr(Harness, "source", Source(COMMIT, True))
+    dirty = invoke("submit", plain, *words, *seeds[:2], "--reference")
+    assert dirty.exit_code == 2 and "not committed" in dirty.stderr  # the reference would be run
+    monkeypatch.setattr(Harness, "source", Source(COMMIT, False))
     second = invoke("submit", plain, *words, *seeds, "--reference")
     assert second.exit_code == 0, second.output
     assert "seed 4 — recorded: ok" in second.stdout and "seed 5 — run: ok" in second.stdout
