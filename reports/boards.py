@@ -205,9 +205,25 @@ def _rows(measured: Iterable[Measured]) -> list[Row]:
         key: sorted(runs, key=lambda m: (m.run.record.seed, m.run.path)) for key, runs in groups.items()
     }
     return [
-        Row(key[1], key[0], key[2], tuple(ordered[key]), tuple(counted[key]), cells[key], {})
+        Row(
+            key[1],
+            key[0],
+            key[2],
+            tuple(ordered[key]),
+            tuple(counted[key]),
+            _known(cells[key], counted[key]),
+            {},
+        )
         for key in groups
     ]
+
+
+def _known(cells: Mapping[str, Cell], runs: Sequence[Measured]) -> Mapping[str, Cell]:
+    """Return a row's cells; a mean of times or memory over several kinds of hardware is of none of them."""
+    if len({measured.run.hardware for measured in runs}) < 2:
+        return cells
+    apart = {column.key for column in COLUMNS if column.hardware}
+    return {key: Cell(None, None, 0) if key in apart else cell for key, cell in cells.items()}
 
 
 def _newest_of_each_seed(runs: Iterable[Measured]) -> list[Measured]:

@@ -15,6 +15,7 @@ from benchmark.record import Environment, Record
 from reports import build
 from reports.boards import Board, boards_of
 from reports.comparable import doubts, refused_counts
+from reports.exports import board_rows
 from reports.figures import figures_of, styles, trade_off
 from reports.livedata import board_data
 from reports.load import Found
@@ -69,6 +70,22 @@ def test_across_hardware_times_are_refused_and_ratios_stand() -> None:
     assert rows["sdr"].mean("iteration_ratio") is None
     assert rows["sdr"].ranks["train"] is not None
     assert not {column.key for column in board.columns} & set(doubt.refused)
+
+
+def test_a_row_on_two_machines_has_no_mean_of_its_times() -> None:
+    board = _board(
+        make("fine_tune", VOC_15_1, 0, H100), make("fine_tune", VOC_15_1, 0, A100),
+        make("mib", VOC_15_1, 0, H100), make("mib", VOC_15_1, 1, A100), make("sdr", VOC_15_1, 0, H100),
+    )  # fmt: skip
+    rows = {row.method: row for row in board.rows}
+    assert rows["mib"].mean("iteration_seconds") is None and rows["mib"].mean("peak_bytes") is None
+    assert rows["mib"].mean("train_flops") is not None
+    each = [measured.measures["iteration_ratio"] for measured in rows["mib"].counted]
+    assert None not in each
+    assert rows["mib"].mean("iteration_ratio") == pytest.approx(sum(v or 0 for v in each) / 2)
+    assert rows["sdr"].mean("iteration_seconds") is not None
+    lines = {line["variant"]: line for line in board_rows(board)}
+    assert lines["mib"]["iteration_seconds"] is None and lines["sdr"]["iteration_seconds"]
 
 
 @pytest.mark.parametrize("environment", [OLD, replace(NEW, packages={})])
