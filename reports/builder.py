@@ -8,6 +8,7 @@ from pathlib import Path
 from reports.album import read_album
 from reports.boards import Board, boards_of
 from reports.figures import styles
+from reports.known import foreign
 from reports.load import LeftOut
 from reports.markup import environment
 from reports.methodpage import entries, read_methods, write_methods
@@ -33,7 +34,8 @@ SHARED = 200
 class BuildSummary:
     """What a build did. ``left_out``: files that are not on the page, each with its reason.
 
-    ``changed``: files of the site that were written or removed; in a dry run, that would be.
+    ``changed``: files of the site that were written or removed; in a dry run, that would be. ``foreign``:
+    records that are shown, but with a digest that no protocol here has.
     """
 
     index: Path
@@ -44,6 +46,7 @@ class BuildSummary:
     removed: int
     left_out: tuple[LeftOut, ...]
     changed: tuple[str, ...]
+    foreign: tuple[LeftOut, ...]
 
     @property
     def files(self) -> int:
@@ -112,6 +115,7 @@ def build(
         removed,
         left_out,
         tuple(sorted(tally.changed)),
+        foreign(runs),
     )
 
 

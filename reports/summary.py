@@ -10,6 +10,7 @@ from benchmark.metrics import netscore
 from reports.boards import RANKING, REFERENCE, Board, Row
 from reports.columns import BY_KEY, number, text, unit
 from reports.figures import RATIO_OF
+from reports.known import is_foreign
 from reports.runview import Field
 from reports.view import CellView, RowKind, row_id
 
@@ -72,6 +73,8 @@ def tags(board: Board) -> tuple[Tag, ...]:
         found.append(Tag("synthetic images", "scenes rendered from a seed, not photographs"))
     if record.model.endswith("-cpu"):
         found.append(Tag("CPU-size model", "a small model at a small image size, not a published setting"))
+    if is_foreign(record):
+        found.append(Tag("protocol not of this project", "no protocol here has the digest it was run with"))
     random = record.pretrained == "random"
     found.append(Tag("random weights" if random else f"pretrained: {record.pretrained}"))
     if len(board.hardware) > 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import click
 from benchmark.commands.options import FOLDER
 
 if TYPE_CHECKING:
-    from reports import LeftOut
+    from reports import BuildSummary
 
 
 @click.command()
@@ -33,7 +32,9 @@ def demo(results: Path, out: Path) -> None:
 @click.option(
     "--check", is_flag=True, help="Write nothing; exit with 1 where the site is not what would be built."
 )
-@click.option("--strict", is_flag=True, help="Exit with 1 where anything was left out.")
+@click.option(
+    "--strict", is_flag=True, help="Exit with 1 where anything was left out or has a protocol not known here."
+)
 @click.option(
     "--pictures", type=FOLDER, help="Show what runs kept there, photographs too: mind their licence."
 )
@@ -44,15 +45,15 @@ def report(results: Path, out: Path, check: bool, strict: bool, pictures: Path |
 
 
 def _report(results: Path, out: Path, pictures: Path | None = None) -> bool:
-    """Build the site and print its boards; return whether anything was left out."""
+    """Build the site and print its boards; return whether anything is amiss."""
     from reports import build
     from reports.text import render
 
     summary = build(results, out, pictures=pictures)
     click.echo(render(summary.boards))
-    _name(summary.left_out)
+    incomplete = _named(summary)
     click.echo(str(summary.index.resolve()))
-    return bool(summary.left_out)
+    return incomplete
 
 
 def _differs(results: Path, out: Path, strict: bool, pictures: Path | None) -> bool:
@@ -62,14 +63,18 @@ def _differs(results: Path, out: Path, strict: bool, pictures: Path | None) -> b
     summary = build(results, out, pictures=pictures, dry=True)
     for path in summary.changed:
         click.echo(f"not what would be built: {path}")
-    _name(summary.left_out)
+    incomplete = _named(summary)
     click.echo(f"{len(summary.changed)} of {summary.files} files in {out} differ from what would be built")
-    return bool(summary.changed) or (strict and bool(summary.left_out))
+    return bool(summary.changed) or (strict and incomplete)
 
 
-def _name(left_out: Sequence[LeftOut]) -> None:
-    for left in left_out:
+def _named(summary: BuildSummary) -> bool:
+    """Name the records that are not on the page, or of a protocol not known here; return whether any is."""
+    for left in summary.left_out:
         click.echo(f"left out: {left}", err=True)
+    for shown in summary.foreign:
+        click.echo(f"unknown protocol: {shown}", err=True)
+    return bool(summary.left_out or summary.foreign)
 
 
 COMMANDS = (demo, report)
