@@ -81,7 +81,7 @@ class Asked:
         )
         if self.limit_bytes is None:
             return Estimate(found, None)
-        fit = partial(largest_batch, precision=self.precision, device=self.device)
+        fit = partial(largest_batch, precision=self.precision, device=self.device, known=found)
         return Estimate(found, fit(variant, self.protocol, self.limit_bytes))
 
 

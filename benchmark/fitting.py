@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 
 from benchmark.errors import ProtocolError
-from benchmark.estimate import CPU, check_device, default_steps, with_preset
+from benchmark.estimate import CPU, Forecast, check_device, default_steps, with_preset
 from benchmark.finding import Variant
 from benchmark.imagined import Lived, imagined
 from benchmark.protocol import Protocol
@@ -36,17 +37,19 @@ def largest_batch(
     *,
     precision: str | None = None,
     device: torch.device = CPU,
+    known: Forecast | None = None,
 ) -> Fit:
     """Return the largest batch that fits ``limit_bytes`` at every step that a forecast traces.
 
-    Raises ProtocolError where more than 65,536 images fit, what a forecast does otherwise.
+    ``known``, a forecast of the same for any batch, spares guesses. Raises ProtocolError where more than
+    65,536 images fit, and what a forecast does otherwise.
     """
     check_device(device)
     changed = with_preset(protocol, None, precision)
     found = Fit(limit_bytes, MOST, 0, 0)
     with imagined(changed, variant, device, default_steps(len(protocol.steps))) as lives:
         for lived in lives:
-            found = _narrowed(found, lived, changed.model.batch_size)
+            found = _narrowed(found, lived, _first_guess(limit_bytes, lived, known))
             if found.batch is None:
                 return found
     if found.batch == MOST:
@@ -54,7 +57,19 @@ def largest_batch(
     return found
 
 
-def _narrowed(found: Fit, lived: Lived, usual: int) -> Fit:
+def _first_guess(limit: int, lived: Lived, known: Forecast | None) -> int:
+    step = next((step for step in known.steps if step.index == lived.index), None) if known else None
+    if known is None or step is None:
+        return lived.runner.protocol.model.batch_size
+    return _guess(limit, known.batch_size, step.peak_bytes.live_tensors or 0, step.peak_bytes.parts)
+
+
+def _guess(limit: int, batch: int, peak: int, parts: Mapping[str, int]) -> int:
+    images = parts["activations"]
+    return batch * (limit - peak + images) // images
+
+
+def _narrowed(found: Fit, lived: Lived, guess: int) -> Fit:
     """Return ``found`` where its batch fits this step too, otherwise the largest that does.
 
     A guess takes what is no activation at the last peak as fixed and the rest to grow with the batch. It is
@@ -62,7 +77,6 @@ def _narrowed(found: Fit, lived: Lived, usual: int) -> Fit:
     """
     limit, most = found.limit_bytes, found.batch or 0
     fits, fits_bytes, fails, fails_bytes = 0, 0, most + 1, 0
-    guess = usual if most == MOST else most
     while fails - fits > 1:
         guess = min(max(guess, fits + 1), fails - 1)
         peak = lived.peak(guess)
@@ -70,8 +84,7 @@ def _narrowed(found: Fit, lived: Lived, usual: int) -> Fit:
             fits, fits_bytes = guess, peak.peak_bytes
         else:
             fails, fails_bytes = guess, peak.peak_bytes
-        images = peak.peak_parts["activations"]
-        guess = guess * (limit - peak.peak_bytes + images) // images
+        guess = _guess(limit, guess, peak.peak_bytes, peak.peak_parts)
     if fails == 1:
         return Fit(limit, None, fails_bytes, lived.index)
     if fits == most:

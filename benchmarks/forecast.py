@@ -11,6 +11,7 @@ rendered and weights random: neither changes a peak. Exits with 1 where a peak i
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -68,6 +69,7 @@ def measured(run: Run) -> Iterator[int]:
     runner, device = profiled_runner(run), run.runtime.device
     carried = runner.start()
     for step in range(len(run.protocol.steps)):
+        gc.collect()  # an optimiser and its schedule hold each other, and tensors of what ran before
         ready = runner.begin(step, carried, ITERATIONS)
         tensors = LiveTensorTracker(
             carried.model, carried.previous, ready.progress.optimiser, carried.state, device=device

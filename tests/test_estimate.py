@@ -198,7 +198,8 @@ def test_the_last_step_costs_the_same_however_it_was_come_by(spec):
 def test_largest_batch_fits_every_step_and_one_more_does_not(spec, batch):
     variant = find_method(spec)
     limit = forecast(variant, VIT, batch=batch).peak_bytes
-    found = largest_batch(variant, VIT, limit)
+    known = forecast(variant, VIT, batch=40)
+    found = largest_batch(variant, VIT, limit, known=known)
     assert (found.batch, found.peak_bytes) == (batch, limit)
     below = largest_batch(variant, VIT, limit - 1)
     assert below.batch == (batch - 1 or None)
