@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+from benchmark.errors import MethodError
 from benchmark.finding import method_files
 from benchmark.metrics import Board as NetScoreBoard
 from benchmark.metrics import mean
@@ -129,11 +130,19 @@ def _partner(row: Row, rows: Sequence[Row]) -> int | None:
     return next(found, None)
 
 
+def defaults_of(board: Board) -> tuple[str | None, ...]:
+    """Return what its methods stand on by default: all that a board shows of their sources."""
+    return tuple(_default_on(method) for method in sorted({row.method for row in board.rows}))
+
+
 @cache
 def _default_on(method: str) -> str | None:
-    """Return the default of a method's ``on`` from its source; None for a method that stands alone."""
+    """Return the default of a method's ``on`` from its source; None for one that stands alone."""
     file = method_files().get(method)
-    parameters = read_method(file).parameters if file else ()
+    try:
+        parameters = read_method(file).parameters if file else ()
+    except MethodError:  # named among what the build left out
+        return None
     return next((p.default.strip("'\"") for p in parameters if p.name == "on"), None)
 
 

@@ -16,6 +16,7 @@ from reports.album import Album
 from reports.boardpage import board_picture, write_board
 from reports.boards import Board
 from reports.known import is_foreign
+from reports.livedata import defaults_of
 from reports.output import Tally
 from reports.pages import Picture, Site
 from reports.publishedpage import write_published
@@ -69,7 +70,7 @@ def _board_key(site: Site, board: Board) -> str:
     runs = [(m.run.path, m.run.digest) for row in rows for m in row.runs]
     ranges = [(sorted(row.ranges.items()), row.unranged) for row in rows]
     styles = [site.styles[row.variant] for row in board.rows]
-    return _key(_context(site), runs, ranges, styles, is_foreign(board.first))
+    return _key(_context(site), runs, ranges, styles, is_foreign(board.first), defaults_of(board))
 
 
 def runs_job(site: Site, runs: Sequence[Run], homes: Mapping[str, Home], results: Path, album: Album) -> Job:

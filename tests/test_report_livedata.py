@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import record_factory as factory
+from browser_site import quick_build
 from record_factory import SHAPES_4_2, make
 
 from benchmark.record import Record
+from reports import livedata
 from reports.boards import Board, boards_of
 from reports.figures import styles
 from reports.livedata import board_data, script
@@ -66,6 +69,26 @@ def test_a_row_is_joined_to_the_one_it_works_on_top_of() -> None:
         "plop": None, "mib": None, "clora:on=plop": "plop", "clora": "mib", "clora:on=ilt": None,
         "fine_tune": None,
     }  # fmt: skip
+
+
+def test_a_default_that_changes_changes_a_boards_page_and_a_broken_source_stops_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "clora.py"
+    monkeypatch.setattr(livedata, "method_files", lambda: {"clora": source})
+    factory.write(make("clora"), tmp_path / "r")
+    factory.write(make("mib"), tmp_path / "r")
+    seen = []
+    text = "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass C:\n    on: str = {}\n"
+    for content in (text.format("'mib'"), text.format("'ilt'"), "class ("):
+        livedata._default_on.cache_clear()
+        source.write_text(content)
+        (board,) = quick_build(tmp_path / "r", tmp_path / "site").boards
+        data = (tmp_path / "site" / "boards" / board.slug / "data.js").read_text()
+        rows = json.loads(data.removeprefix("cssbench.board(").removesuffix(");\n"))["rows"]
+        seen.append(next(row["on"] is not None for row in rows if row["name"] == "clora"))
+    livedata._default_on.cache_clear()
+    assert seen == [True, False, False]
 
 
 def test_means_of_logarithms_give_a_rows_netscore() -> None:
