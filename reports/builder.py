@@ -15,7 +15,7 @@ from reports.methodpage import entries, read_methods, write_methods
 from reports.output import Output
 from reports.overview import write_overview
 from reports.pages import Picture, Site
-from reports.parallel import chunks, cpus, run_jobs
+from reports.parallel import chunks, cpus, few_collections, run_jobs
 from reports.parts import board_job, homes_of, job, published_job, runs_job, store_jobs
 from reports.protocolpage import read_scenarios, write_protocols
 from reports.published import read_papers
@@ -54,6 +54,7 @@ class BuildSummary:
         return self.written + self.unchanged + self.removed
 
 
+@few_collections()
 def build(
     results: Path,
     out: Path,

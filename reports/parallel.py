@@ -5,10 +5,13 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+SELDOM = 100_000
+"""New objects after which the collector runs, instead of the hundreds at which it does by itself."""
 _jobs: Sequence[Callable[[], Any]] = ()
 
 
@@ -23,17 +26,32 @@ def run_jobs(jobs: Sequence[Callable[[], Result]], processes: int | None = None)
         return [job() for job in jobs]
     global _jobs  # noqa: PLW0603  # forked processes find their jobs here, whatever those hold on to
     _jobs = jobs
+    frozen = gc.get_freeze_count()
     gc.freeze()  # a collection in a fork would touch, and so copy, every object it inherited
     try:
         with multiprocessing.get_context("fork").Pool(count) as pool:
             return pool.map(_run, range(len(jobs)), chunksize=1)
     finally:
         _jobs = ()
-        gc.unfreeze()
+        if not frozen:
+            gc.unfreeze()
 
 
 def _run(index: int) -> Any:
     return _jobs[index]()
+
+
+@contextmanager
+def few_collections() -> Iterator[None]:
+    """Have the collector look at new objects alone, and seldom: what a build makes mostly lasts as it does."""
+    former = gc.get_threshold()
+    gc.set_threshold(SELDOM, *former[1:])
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*former)
 
 
 def cpus() -> int:
