@@ -43,7 +43,7 @@ def _run(index: int) -> Any:
 
 @contextmanager
 def few_collections() -> Iterator[None]:
-    """Have the collector look at new objects alone, and seldom: what a build makes mostly lasts as it does."""
+    """Have the collector look at new objects alone, and seldom: most that a build makes lasts as it does."""
     former = gc.get_threshold()
     gc.set_threshold(SELDOM, *former[1:])
     gc.freeze()
