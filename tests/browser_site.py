@@ -92,3 +92,9 @@ def set_exponent(page: Any, exponent: str, value: float) -> None:
         " slider.dispatchEvent(new Event('input')); }",
         value,
     )
+
+
+def address(page: Any, part: str) -> str:
+    """Return the address after "#" once it holds ``part``: it follows what a reader does after a moment."""
+    page.wait_for_function("part => location.hash.includes(part)", arg=part)
+    return str(page.evaluate("location.hash"))

@@ -5,10 +5,13 @@ window.cssbench ??= {};
 
 (() => {
   const chosen = new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
+  const PAUSE = 400; // ms: a slider moves more often than browsers let a page write its address
+  let waiting = 0;
 
   function keep() {
+    waiting = 0;
     const text = chosen.toString();
-    history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
+    if (text || location.hash.includes("=")) history.replaceState(null, "", `${location.href.split("#")[0]}${text && "#"}${text}`);
   }
 
   cssbench.state = {
@@ -17,7 +20,7 @@ window.cssbench ??= {};
     set(key, value, fallback = "") {
       if (String(value) === String(fallback)) chosen.delete(key);
       else chosen.set(key, value);
-      keep();
+      waiting ||= setTimeout(keep, PAUSE);
     },
   };
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from browser_site import Visit
+from browser_site import Visit, address
 
 from reports.boards import Board
 from reports.columns import number
@@ -28,7 +28,7 @@ def test_the_plot_draws_what_is_chosen_and_says_it_in_words(board: tuple[Board, 
         for name, (px, py) in drawn.items():
             assert px * factor == pytest.approx(wanted[name][0])
             assert py == pytest.approx(wanted[name][1])
-    assert f"x={x}" in page.url
+    assert f"y={y}" in address(page, f"x={x}")
     assert page.locator("[data-plot=body] tr").count() == 6
     assert page.evaluate("cssbench.plot.chart.options.scales.x.type") == "linear"
     page.check("[data-plot=log-x]")
@@ -89,5 +89,5 @@ def test_the_tables_filter_holds_for_the_plot(board: tuple[Board, Path], reader:
     page.fill("input[type=search]", "-fine_tune -clora")
     page.wait_for_function("() => cssbench.plot.points().length < 6")
     assert set(page.evaluate("cssbench.plot.points().map(p => p.row.name)")) == {"mib", "sdr", "plop"}
-    again = reader.open(board[1], "#" + page.url.partition("#")[2])
+    again = reader.open(board[1], address(page, "board.filter=-fine_tune"))
     assert set(again.evaluate("cssbench.plot.points().map(p => p.row.name)")) == {"mib", "sdr", "plop"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import record_factory as factory
-from browser_site import Visit, quick_build, visit
+from browser_site import Visit, address, quick_build, visit
 from record_factory import make
 
 from reports.boards import Board
@@ -42,8 +42,8 @@ def test_a_column_sorts_both_ways_with_joint_on_top_and_failed_last(
     assert "Sorted by mIoU old" in page.locator("[data-live=board]").text_content()
     _sort(page, "miou_old_percent")
     assert _names(page) == ["joint training", *reversed(wanted), "ewc"]
-    assert "board.sort=miou_old_percent%2Cascending" in page.url
-    again = reader.open(board[1], "#" + page.url.partition("#")[2])  # the address holds the choice
+    kept = address(page, "board.sort=miou_old_percent%2Cascending")
+    again = reader.open(board[1], kept)
     assert _names(again) == ["joint training", *reversed(wanted), "ewc"]
 
 
@@ -86,8 +86,8 @@ def test_columns_are_chosen_by_group_and_one_by_one(board: tuple[Board, Path], r
     over = page.locator("#board th[data-over=parameters]")
     assert over.get_attribute("colspan") == "2"
     assert page.evaluate("document.querySelector('input[data-group=parameters]').indeterminate")
-    hidden = page.url.partition("#")[2]
-    assert reader.open(board[1], f"#{hidden}").locator("#board thead th[data-key]:visible").count() == 21
+    hidden = address(page, "parameters_total")
+    assert reader.open(board[1], hidden).locator("#board thead th[data-key]:visible").count() == 21
 
 
 def test_the_heads_of_a_table_stay_in_sight(board: tuple[Board, Path], browser: Any) -> None:
