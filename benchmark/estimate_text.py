@@ -61,8 +61,8 @@ def steps_table(forecast: Forecast) -> str:
 
 
 def comparison_table(forecasts: Sequence[Forecast]) -> str:
-    """Return one line for each variant: its last step, and the highest peak of the steps traced."""
-    head = ("variant", *_HEAD[2:], "peak MiB", "state MiB", "checkpoint MiB")
+    """Return one line for each variant: its last step, and its peak beside the highest of the steps traced."""
+    head = ("variant", *_HEAD[2:], "peak MiB", "last step MiB", "state MiB", "checkpoint MiB")
     return "\n".join([_aligned([head, *(_line(forecast) for forecast in forecasts)]), *_remarks(forecasts)])
 
 
@@ -83,9 +83,9 @@ def _title(forecast: Forecast, what: str) -> str:
 
 def _line(forecast: Forecast) -> tuple[str, ...]:
     last = forecast.steps[-1]
-    stored = (_mebi(forecast.peak_bytes), _mebi(last.state_bytes), _mebi(last.checkpoint_bytes))
-    counts = _counts(last)
-    return (forecast.variant, *counts, _train_giga(last, forecast.batch_size), *stored)
+    peaks = (_mebi(forecast.peak_bytes), _mebi(last.peak_bytes.live_tensors or 0))
+    stored = (_mebi(last.state_bytes), _mebi(last.checkpoint_bytes))
+    return (forecast.variant, *_counts(last), _train_giga(last, forecast.batch_size), *peaks, *stored)
 
 
 def _remarks(forecasts: Sequence[Forecast]) -> list[str]:
