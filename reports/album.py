@@ -19,7 +19,7 @@ from benchmark.record import Digest, Record, sha256_of
 from reports.load import LeftOut
 from reports.pages import Site
 from reports.palette import IGNORE, hexadecimal, image_png, label_png
-from reports.protocolpage import rendered
+from reports.rendered import rendered
 from reports.runs import Run
 from reports.runview import row_names
 

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from benchmark.data.dataset import dataset_class
-from benchmark.errors import BenchError, ProtocolError
+from benchmark.errors import ProtocolError
 from benchmark.protocol import Protocol
 from benchmark.protocols import JOINT, Family, family_files, load_family, load_protocol
 from reports.boards import REFERENCE, Board
@@ -16,12 +15,12 @@ from reports.exports import export
 from reports.known import digest_here
 from reports.load import LeftOut
 from reports.pages import Site
-from reports.palette import hexadecimal, image_png, label_png
+from reports.palette import hexadecimal
 from reports.published import DATASETS, Line
+from reports.rendered import Sample, rendered, write_samples
 from reports.runs import slug
 from reports.runview import Field
 
-SAMPLES = 6
 SETTINGS_SAY = {
     "sequential": "images with a new class and none beyond those seen; new and old classes are labelled",
     "disjoint": "the images of the sequential setting; only new classes are labelled",
@@ -72,14 +71,6 @@ class StepView:
     index: int
     classes: tuple[ClassView, ...]
     images: tuple[Images, ...]
-
-
-class Sample(NamedTuple):
-    """A test image of a dataset that the project renders, and its label map."""
-
-    image: str
-    label: str
-    alt: str
 
 
 @dataclass(frozen=True)
@@ -149,7 +140,8 @@ def write_protocols(site: Site, listing: Listing, boards: Sequence[Board]) -> No
     site.page("protocols.html.j2", "protocols/index.html", "protocols", groups=groups)
     site.table("protocols/protocols", export([_row(p) for s in scenarios for p in s.protocols]))
     for group in groups:
-        samples = _write_samples(site, group[0])
+        family = group[0].family
+        samples = write_samples(site, family.dataset, group[0].protocols[0].splits.test, family.classes)
         for scenario in group:
             _write(site, scenario, boards, samples)
 
@@ -222,15 +214,6 @@ def command(protocol: Protocol) -> str:
     return shlex.join(words if rendered(protocol.dataset) else [*words, "--data-root", "data"])
 
 
-def rendered(dataset: str) -> bool:
-    """Whether the project makes a dataset's images itself, and so may show them."""
-    try:
-        dataset_class(dataset)(None)
-    except BenchError:
-        return False
-    return True
-
-
 def _link(board: Board, name: str) -> BoardLink:
     first = board.first
     same = digest_here(name, first.model, "test") == first.protocol_digest
@@ -261,22 +244,6 @@ def _steps(
 
 def _at(images: Sequence[int], step: int) -> int | None:
     return images[step] if step < len(images) else None
-
-
-def _write_samples(site: Site, scenario: Scenario) -> tuple[Sample, ...]:
-    """Write the first test images of a dataset that the project renders; none of any other dataset."""
-    name = scenario.family.dataset
-    if not rendered(name):
-        return ()
-    dataset, split = dataset_class(name)(None), scenario.protocols[0].splits.test
-    samples = []
-    for identity in dataset.ids(split)[:SAMPLES]:
-        stem, label = f"samples/{slug(identity, name, identity)}", dataset.label(identity)
-        names = [scenario.family.classes[k - 1] for k in sorted({*label.flat} - {0, 255})]
-        site.output.write(f"{stem}-image.png", image_png(dataset.image(identity)))
-        site.output.write(f"{stem}-label.png", label_png(label))
-        samples.append(Sample(f"{stem}-image.png", f"{stem}-label.png", f"{identity}: {', '.join(names)}"))
-    return tuple(samples)
 
 
 def _row(protocol: Protocol) -> dict[str, Any]:

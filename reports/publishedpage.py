@@ -11,7 +11,8 @@ from reports.boards import Board
 from reports.columns import number
 from reports.exports import export
 from reports.pages import Site
-from reports.published import ALL, CONVENTIONS, Convention, Line, published_lines, span
+from reports.papersfile import ALL
+from reports.published import CONVENTIONS, Convention, Line, published_lines, span
 from reports.runs import slug
 from reports.spread import Spread, spreads
 

@@ -18,10 +18,11 @@ import reports.draw
 from benchmark.cli import main
 from benchmark.errors import RecordError
 from benchmark.pictures import MANIFEST, PictureBook, Shown
-from benchmark.record import Record
+from benchmark.record import Record, read_record
 from reports import BuildSummary, build
 from reports.album import read_album
 from reports.palette import colour
+from reports.rendered import rendered
 
 DIGEST = factory.sha("counts by image")
 
@@ -165,3 +166,21 @@ def test_hostile_names_are_inert(tmp_path: Path) -> None:
     page = _page(tmp_path)
     assert "<script>alert" not in page
     assert "Test image &#34;&gt;&lt;script&gt;" in page
+
+
+def test_pictures_that_ship_are_rendered_and_belong_to_records_that_ship() -> None:
+    results = Path(__file__).parents[1] / "results"
+    album = read_album(results, None)
+    assert album.left_out == ()
+    records = [read_record(path) for path in sorted(results.rglob("*.json"))]
+    of = {record.images_digest: record for record in records}
+    assert album.kept
+    for digest, kept in album.kept.items():
+        assert rendered(kept.about.dataset)
+        assert (kept.about.variant, kept.about.seed) == (of[digest].variant, of[digest].seed)
+        assert {len(entry.predictions) for entry in kept.entries} == {len(of[digest].steps)}
+    pictures = [path for path in (results / "pictures").rglob("*") if path.is_file()]
+    named = {kept.folder / name for kept in album.kept.values() for e in kept.entries
+             for name in (e.image, e.labels, *e.predictions)}  # fmt: skip
+    assert {path for path in pictures if path.suffix == ".png"} == named
+    assert sum(path.stat().st_size for path in pictures) < 2_000_000

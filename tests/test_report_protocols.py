@@ -21,7 +21,8 @@ from benchmark.data.dataset import dataset_class
 from benchmark.protocols import family_files, load_protocol, protocol_ids
 from reports import build
 from reports.palette import colour, hexadecimal, image_png, label_png
-from reports.protocolpage import _steps, command, facts, read_scenarios, rendered
+from reports.protocolpage import _steps, command, facts, read_scenarios
+from reports.rendered import rendered
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@ from reports.boards import Board, boards_of
 from reports.draw import draw
 from reports.figures import over_steps, styles
 from reports.load import Found
-from reports.published import Line, lines_of, published_points, read_papers, read_published, span
+from reports.papersfile import read_published
+from reports.published import Line, lines_of, published_points, read_papers, span
 from reports.publishedpage import beside, tables
 from reports.runs import scored
 from reports.spread import network, spreads
