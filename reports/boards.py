@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,8 @@ COUNT_OF: Mapping[NetScoreBoard, str] = {
     "deploy": "inference_macs",
 }
 """The column of each NetScore's m."""
+RATIO_OF = {"memory_ratio": "peak_train_bytes", "iteration_ratio": "iteration_seconds"}
+"""Measures over the reference's, and what they are a ratio of."""
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
 
@@ -152,18 +155,20 @@ def _board(runs: Sequence[Run], joint_runs: Sequence[Run]) -> Board:
 
 
 def _measured(
-    run: Run, references: Mapping[str, Sequence[Measures]], upper: float | None, refused: Collection[str]
+    run: Run, references: Mapping[str, Measures], upper: float | None, refused: Collection[str]
 ) -> Measured:
     """Return a run with its measures; those that are ``refused`` are unknown on this board."""
     own = _relative(run, references, upper)
     return Measured(run, {key: None if key in refused else own[key] for key in own} if refused else own)
 
 
-def _references(runs: Iterable[Run]) -> Mapping[str, Sequence[Measures]]:
-    """Return the measures of the reference's finished runs, by hardware."""
+def _references(runs: Iterable[Run]) -> Mapping[str, Measures]:
+    """Return what ratios are over, by hardware: means over the reference's finished runs."""
     finished = [run for run in runs if run.ok and run.record.method == REFERENCE]
+    groups = _group(finished, lambda run: run.hardware)
     return {
-        key: [run.measures for run in group] for key, group in _group(finished, lambda r: r.hardware).items()
+        hardware: {key: mean(run.measures[key] for run in group) for key in RATIO_OF.values()}
+        for hardware, group in groups.items()
     }
 
 
@@ -174,24 +179,17 @@ def _joint(measured: Sequence[Measured]) -> Row | None:
     return max(finished, key=lambda row: (len(row.counted), latest[id(row)]), default=None)
 
 
-def _relative(
-    run: Run, references: Mapping[str, Sequence[Measures]], joint_percent: float | None
-) -> Measures:
+def _relative(run: Run, references: Mapping[str, Measures], joint_percent: float | None) -> Measures:
     """Add what needs other runs: the forget score, and ratios to the reference on the same hardware."""
     own = run.measures
     if not run.ok:
         return own
-    reference = references.get(run.hardware, ())
-    return {
-        **own,
-        "forget_score_points": forget_score(own["miou_all_percent"], joint_percent),
-        "memory_ratio": _ratio("peak_train_bytes", own, reference),
-        "iteration_ratio": _ratio("iteration_seconds", own, reference),
-    }
+    reference = references.get(run.hardware, {})
+    ratios = {ratio: _ratio(own[key], reference.get(key)) for ratio, key in RATIO_OF.items()}
+    return {**own, "forget_score_points": forget_score(own["miou_all_percent"], joint_percent), **ratios}
 
 
-def _ratio(key: str, own: Measures, reference: Iterable[Measures]) -> float | None:
-    value, base = own[key], mean(measures[key] for measures in reference)
+def _ratio(value: float | None, base: float | None) -> float | None:
     return value / base if value is not None and base else None
 
 
@@ -251,4 +249,5 @@ def _position(row: Row) -> tuple[bool, float, float, str, str]:
 
 def places(values: Sequence[float | None]) -> list[int | None]:
     """Return the place of each value, the largest first; equal values share one, None has none."""
-    return [None if v is None else 1 + sum(o is not None and o > v for o in values) for v in values]
+    known = sorted(value for value in values if value is not None)
+    return [None if v is None else 1 + len(known) - bisect_right(known, v) for v in values]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from benchmark.metrics import mean
-from reports.boards import RANKING, REFERENCE, Board, Row
+from reports.boards import RANKING, RATIO_OF, REFERENCE, Board, Row
 from reports.columns import BY_KEY, Column, unit
 from reports.pareto import Offer, front
 from reports.published import PublishedPoint
@@ -44,7 +44,6 @@ COSTS = (
     "parameters_deployed",
     "iteration_joules",
 )
-RATIO_OF = {"memory_ratio": "peak_train_bytes", "iteration_ratio": "iteration_seconds"}
 PANELS = 12
 """Rows in a figure over the steps or by class; of a longer board, the best of each method."""
 Styles = Mapping[str, Style]

@@ -70,7 +70,9 @@ def _board_key(site: Site, board: Board) -> str:
     runs = [(m.run.path, m.run.digest) for row in rows for m in row.runs]
     ranges = [(sorted(row.ranges.items()), row.unranged) for row in rows]
     styles = [site.styles[row.variant] for row in board.rows]
-    return _key(_context(site), runs, ranges, styles, is_foreign(board.first), defaults_of(board))
+    return _key(
+        _context(site), runs, ranges, styles, is_foreign(board.first), defaults_of(board), board.doubts
+    )
 
 
 def runs_job(site: Site, runs: Sequence[Run], homes: Mapping[str, Home], results: Path, album: Album) -> Job:
