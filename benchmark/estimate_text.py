@@ -61,7 +61,7 @@ def steps_table(forecast: Forecast) -> str:
 
 
 def comparison_table(forecasts: Sequence[Forecast]) -> str:
-    """Return one line for each variant: its last step, and its peak beside the highest of the steps traced."""
+    """Return one line for each variant: its last step, its peak there and the highest of all traced."""
     head = ("variant", *_HEAD[2:], "peak MiB", "last step MiB", "state MiB", "checkpoint MiB")
     return "\n".join([_aligned([head, *(_line(forecast) for forecast in forecasts)]), *_remarks(forecasts)])
 
