@@ -31,6 +31,7 @@ _UNRELATED = {
     "download.py",
     "targets.py",
     "cli.py",
+    "collector.py",
     "commands",
     "demo.py",
     "listing.py",

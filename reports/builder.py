@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.collector import few_collections
 from reports.album import read_album
 from reports.boards import Board, boards_of
 from reports.figures import styles
@@ -15,7 +16,7 @@ from reports.methodpage import entries, read_methods, write_methods
 from reports.output import Output
 from reports.overview import write_overview
 from reports.pages import Picture, Site
-from reports.parallel import chunks, cpus, few_collections, run_jobs
+from reports.parallel import chunks, cpus, run_jobs
 from reports.parts import board_job, homes_of, job, published_job, runs_job, store_jobs
 from reports.protocolpage import read_scenarios, write_protocols
 from reports.published import read_papers

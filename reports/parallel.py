@@ -5,13 +5,10 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
-SELDOM = 100_000
-"""New objects after which the collector runs, instead of the hundreds at which it does by itself."""
 _jobs: Sequence[Callable[[], Any]] = ()
 
 
@@ -39,19 +36,6 @@ def run_jobs(jobs: Sequence[Callable[[], Result]], processes: int | None = None)
 
 def _run(index: int) -> Any:
     return _jobs[index]()
-
-
-@contextmanager
-def few_collections() -> Iterator[None]:
-    """Have the collector look at new objects alone, and seldom: most that a build makes lasts as it does."""
-    former = gc.get_threshold()
-    gc.set_threshold(SELDOM, *former[1:])
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-        gc.set_threshold(*former)
 
 
 def cpus() -> int:

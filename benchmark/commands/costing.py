@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
+from benchmark.collector import few_collections
 from benchmark.commands.options import DEVICES, FOLDER, Bytes
-
-SELDOM = 200_000
-
-
-@contextmanager
-def _seldom_collecting() -> Iterator[None]:
-    """Look for cycles after many more new objects: forecasts make and drop them by the hundred thousand."""
-    former = gc.get_threshold()
-    gc.set_threshold(SELDOM, *former[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*former)
 
 
 @click.command()
@@ -38,7 +23,7 @@ def _seldom_collecting() -> Iterator[None]:
 @click.option("--fit", type=Bytes(), help="Also find the largest batch that fits, as in 8GiB.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
-@_seldom_collecting()
+@few_collections()
 def estimate(
     methods: tuple[str, ...],
     all_methods: bool,
