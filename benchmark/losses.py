@@ -1,6 +1,7 @@
 """Loss terms shared by methods, as pure functions of tensors. Import all of them from here.
 
-Those on class prototypes, pooled activations and pseudo-labels are written in modules of their own.
+Those on outputs of the previous model, class prototypes, pooled activations and pseudo-labels are written in
+modules of their own.
 
 Every term is a scalar in float32 at least, whatever the precision of its inputs and of autocast. Its
 gradient reaches the student only. Where no pixel qualifies it is 0 with a graph; it is never NaN for
@@ -19,6 +20,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from benchmark.distillation import (
+    Pair,
+    cross_entropy_and_distillation,
+    output_distillation,
+    unbiased_cross_entropy,
+    unbiased_cross_entropy_and_distillation,
+    unbiased_distillation,
+)
 from benchmark.pixelwise import (
     IGNORE,
     at_least_float32,
@@ -47,10 +56,12 @@ from benchmark.pseudolabels import (
 
 __all__ = [
     "ClassSums",
+    "Pair",
     "PseudoLabels",
     "attraction",
     "class_sums",
     "cross_entropy",
+    "cross_entropy_and_distillation",
     "entropy_histogram",
     "entropy_medians",
     "entropy_weighted_distillation",
@@ -70,6 +81,7 @@ __all__ = [
     "similarity_distillation",
     "sparsity",
     "unbiased_cross_entropy",
+    "unbiased_cross_entropy_and_distillation",
     "unbiased_distillation",
 ]
 
@@ -80,48 +92,6 @@ def cross_entropy(logits: Tensor, target: Tensor, ignore_index: int = IGNORE) ->
         at_least_float32(logits), target.long(), ignore_index=ignore_index, reduction="sum"
     )
     return total / (target != ignore_index).sum().clamp(min=1)
-
-
-def unbiased_cross_entropy(
-    logits: Tensor, target: Tensor, old_classes: int, ignore_index: int = IGNORE
-) -> Tensor:
-    """Return the cross entropy in which background means "background or any old class".
-
-    MiB (Cermelli et al., CVPR 2020), its cross-entropy loss. ``old_classes`` counts the background;
-    labels below it are background. With 1, or 0 at the first step, it is :func:`cross_entropy`. The
-    probability of a group of classes is the softmax of the logits with the group's replaced by their
-    logsumexp.
-    """
-    values = at_least_float32(logits)
-    old = max(old_classes, 1)
-    merged = torch.cat([values[:, :old].logsumexp(1, keepdim=True), values[:, old:]], 1)
-    shifted = (target.long() - (old - 1)).clamp(min=0)
-    return cross_entropy(merged, torch.where(target == ignore_index, ignore_index, shifted), ignore_index)
-
-
-def output_distillation(logits: Tensor, previous_logits: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Return the cross entropy of the student's old classes to the previous model's, per class.
-
-    LwF (Li & Hoiem, ECCV 2016) and ILT (Michieli & Zanuttigh, ICCV Workshops 2019), L'_D: softmax over
-    the first C_old channels of ``logits`` (B, C, H, W); per pixel minus the mean over those of p' log p,
-    p' from ``previous_logits`` (B, C_old, H, W); mean over pixels, those of ``mask`` (B, H, W) if given.
-    """
-    old = previous_logits.shape[1]
-    teacher = at_least_float32(previous_logits.detach()).softmax(1)
-    student = at_least_float32(logits[:, :old]).log_softmax(1)
-    return pixel_mean(-(teacher * student).sum(1) / old, mask)
-
-
-def unbiased_distillation(logits: Tensor, previous_logits: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Return :func:`output_distillation` where the student's background holds its new classes too.
-
-    MiB (Cermelli et al., CVPR 2020), its distillation loss: to the previous model the new classes were
-    background, so p(background) is p(background) + sum of p over the new classes, softmax over all C.
-    """
-    values = at_least_float32(logits)
-    old = previous_logits.shape[1]
-    background = torch.cat([values[:, :1], values[:, old:]], 1).logsumexp(1, keepdim=True)
-    return output_distillation(torch.cat([background, values[:, 1:old]], 1), previous_logits, mask)
 
 
 def entropy_weighted_distillation(

@@ -105,7 +105,7 @@ class SegModel(nn.Module):
         scores = self.classifier(decoded.fused)
         if scores.dtype in (torch.float16, torch.bfloat16):
             scores = scores.float()  # near ties between classes must not be rounded away
-        logits = F.interpolate(scores, scale_factor=stride, mode="bilinear", align_corners=False)
+        logits = _enlarge(scores, stride)
         branches = decoded.branches if "branches" in needs else ()
         return Output(logits[..., :height, :width], encoded.features, encoded.stages, branches)
 
@@ -148,6 +148,21 @@ def initialise_from_background(model: SegModel) -> None:
     shared = first.bias[0] - math.log(newest.out_channels + 1)
     newest.bias.fill_(shared)
     first.bias[0] = shared
+
+
+def _enlarge(scores: Tensor, factor: int) -> Tensor:
+    """Return scores (B, C, h, w) enlarged bilinearly, corners not aligned.
+
+    On a CPU this is two to three times as fast, forward and backward, with the channels last, and what is
+    done with the result with the channels first.
+    """
+    if scores.device.type != "cpu":
+        return F.interpolate(scores, scale_factor=factor, mode="bilinear", align_corners=False)
+    scores = scores.contiguous(memory_format=torch.channels_last)
+    logits = F.interpolate(scores, scale_factor=factor, mode="bilinear", align_corners=False)
+    if logits.requires_grad:
+        logits.register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))
+    return logits.contiguous()
 
 
 def _pad(image: Tensor, multiple: int) -> Tensor:

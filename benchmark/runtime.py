@@ -14,6 +14,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from torch import Tensor
 
+from benchmark.allocator import keep_freed_memory
 from benchmark.errors import ProtocolError
 from benchmark.method import Output
 from benchmark.preset import ModelPreset
@@ -71,6 +72,8 @@ def start_runtime(choice: DeviceChoice, preset: ModelPreset, seed: int) -> Runti
         )
     AcceleratorState._reset_state(reset_partial_state=True)  # one process may run several presets in turn
     use_cpu = choice == "cpu" or not torch.cuda.is_available()
+    if use_cpu:
+        keep_freed_memory()
     mixed = "bf16" if preset.precision == "bf16" else "no"
     return Runtime(Accelerator(cpu=use_cpu, mixed_precision=mixed), preset, seed)
 

@@ -36,8 +36,8 @@ from torch import Tensor
 
 from benchmark.losses import (
     cross_entropy,
+    cross_entropy_and_distillation,
     feature_distillation,
-    output_distillation,
     similarity_distillation,
 )
 from benchmark.method import Batch, Method, Need, Output, ParamGroup, State, StepView, trainable
@@ -121,17 +121,25 @@ class ILT(Method):
         state: State,
     ) -> dict[str, Tensor]:
         """Return the cross entropy and the scheme's weighted terms."""
-        terms = {"cross_entropy": cross_entropy(output.logits, batch.target, step.ignore_index)}
+        logits, target = output.logits, batch.target
+        if previous_output is None or "output" not in self.terms:
+            terms = {"cross_entropy": cross_entropy(logits, target, step.ignore_index)}
+        else:
+            mask = _mask(self.output_mask, target, step)
+            pair = cross_entropy_and_distillation(
+                logits, target, previous_output.logits, mask, step.ignore_index
+            )
+            terms = {
+                "cross_entropy": pair.cross_entropy,
+                "output_distillation": self.output_weight * pair.distillation,
+            }
         if previous_output is not None:
             for name in self.terms:
-                weight: float = getattr(self, f"{name}_weight")
-                term = getattr(self, f"_{name}")(output, previous_output, batch.target, step)
-                terms[f"{name}_distillation"] = weight * term
+                if name != "output":
+                    weight: float = getattr(self, f"{name}_weight")
+                    term = getattr(self, f"_{name}")(output, previous_output, target, step)
+                    terms[f"{name}_distillation"] = weight * term
         return terms
-
-    def _output(self, output: Output, previous: Output, target: Tensor, step: StepView) -> Tensor:
-        mask = _mask(self.output_mask, target, step)
-        return output_distillation(output.logits, previous.logits, mask)
 
     def _encoder(self, output: Output, previous: Output, target: Tensor, step: StepView) -> Tensor:
         mask = _mask(self.encoder_mask, target, step)

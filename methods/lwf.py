@@ -22,7 +22,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from benchmark.losses import cross_entropy, output_distillation
+from benchmark.losses import cross_entropy, cross_entropy_and_distillation
 from benchmark.method import Batch, Method, Need, Output, State, StepView
 from benchmark.model import SegModel
 
@@ -49,8 +49,12 @@ class LwF(Method):
         state: State,
     ) -> dict[str, Tensor]:
         """Return the cross entropy and, after step 0, the weighted distillation."""
-        terms = {"cross_entropy": cross_entropy(output.logits, batch.target, step.ignore_index)}
-        if previous_output is not None:
-            distilled = output_distillation(output.logits, previous_output.logits)
-            terms["output_distillation"] = self.distillation * distilled
-        return terms
+        if previous_output is None:
+            return {"cross_entropy": cross_entropy(output.logits, batch.target, step.ignore_index)}
+        pair = cross_entropy_and_distillation(
+            output.logits, batch.target, previous_output.logits, ignore_index=step.ignore_index
+        )
+        return {
+            "cross_entropy": pair.cross_entropy,
+            "output_distillation": self.distillation * pair.distillation,
+        }

@@ -27,7 +27,11 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from benchmark.losses import cross_entropy, unbiased_cross_entropy, unbiased_distillation
+from benchmark.losses import (
+    cross_entropy,
+    unbiased_cross_entropy,
+    unbiased_cross_entropy_and_distillation,
+)
 from benchmark.method import Batch, Method, Need, Output, ParamGroup, State, StepView, trainable
 from benchmark.model import SegModel, initialise_from_background
 
@@ -62,12 +66,15 @@ class MiB(Method):
         """Return both unbiased terms; without a previous model the plain cross entropy."""
         if step.index == 0:
             return {"cross_entropy": cross_entropy(output.logits, batch.target, step.ignore_index)}
-        terms = {
-            "unbiased_cross_entropy": unbiased_cross_entropy(
+        if previous_output is None or not self.distillation:
+            unbiased = unbiased_cross_entropy(
                 output.logits, batch.target, step.old_outputs, step.ignore_index
             )
+            return {"unbiased_cross_entropy": unbiased}
+        pair = unbiased_cross_entropy_and_distillation(
+            output.logits, batch.target, previous_output.logits, step.ignore_index
+        )
+        return {
+            "unbiased_cross_entropy": pair.cross_entropy,
+            "unbiased_distillation": self.distillation * pair.distillation,
         }
-        if previous_output is not None and self.distillation:
-            distilled = unbiased_distillation(output.logits, previous_output.logits)
-            terms["unbiased_distillation"] = self.distillation * distilled
-        return terms
