@@ -78,8 +78,9 @@ def pixel_sums(
     probability = None
     if previous_logits is not None:
         probability = at_least_float32(previous_logits.detach()).softmax(1).to(values.dtype)
-    sums: tuple[Tensor | None, ...] = _PixelSums.apply(values, old_classes, index, probability)
-    return PixelSums(*sums, None if probability is None else probability[:, 0])  # type: ignore[arg-type]
+    teacher = None if probability is None else probability[:, 0]
+    background, rest, new, label, gap = _PixelSums.apply(values, old_classes, index, probability)
+    return PixelSums(background, rest, new, label, gap, teacher)
 
 
 class _PixelSums(torch.autograd.Function):

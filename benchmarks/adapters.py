@@ -6,8 +6,8 @@
 Each method goes through step 0 and into step 1 of ``--protocol``, on random batches at the preset's own size.
 Then each takes turns with fine-tune, an iteration about, in one process, so that a drift of the machine hits
 both; a ratio is the median over rounds of the seconds of ten iterations over those of the ten between them.
-Bytes are the peak of an iteration, measured with one method at a time: live tensors on a CPU, allocated bytes on
-CUDA. Exit code 1: a target was missed.
+Bytes are the peak of an iteration, measured with one method at a time: live tensors on a CPU, allocated bytes
+on CUDA. Exit code 1: a target was missed.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """What EWC, RW and SI share: a penalty on parameters, weighted by how much each mattered before.
 
 In ``state``, by parameter name: what a method keeps from step to step, and, while a step lasts, the
-``anchor`` (the parameter at its start) and the ``importance`` W.
+``anchor`` (the parameter at its start) and the ``importance`` W; from ``loss`` to ``after_backward`` the
+``pull``, the penalty's gradient.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -21,7 +22,7 @@ Named = dict[str, Tensor]
 
 
 class Gradients(NamedTuple):
-    """Names, values and gradients of the trainable parameters; the penalty's share is taken out."""
+    """Names, values and gradients of some of the trainable parameters; the penalty's share is taken out."""
 
     names: tuple[str, ...]
     values: list[Tensor]
@@ -83,22 +84,25 @@ class ImportanceMethod(Method):
                 self.pick(state, "anchor", importance),
                 list(importance.values()),
             )
-            terms["penalty"] = self.penalty * penalty
+            self.put(state, "pull", dict(zip(importance, penalty.gradients, strict=True)))
+            terms["penalty"] = self.penalty * penalty.value
         return terms
 
     @torch.no_grad()
-    def gradients(self, model: SegModel, state: State) -> Gradients:
-        """Return the gradients of the other terms: the penalty's own is known and taken out."""
-        values = trained(model)
-        found = {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in values.items()}
-        if importance := self.get(state, "importance"):
-            anchors = self.pick(state, "anchor", importance)
-            moved = torch._foreach_sub([values[name] for name in importance], anchors)
-            rest = torch._foreach_addcmul(
-                [found[name] for name in importance], moved, list(importance.values()), -2 * self.penalty
-            )
-            found |= dict(zip(importance, rest, strict=True))
-        return Gradients(tuple(values), list(values.values()), list(found.values()))
+    def gradients(self, model: SegModel, state: State) -> Iterator[Gradients]:
+        """Yield the gradients of the other terms: the penalty's share, which ``loss`` has kept, is taken out.
+
+        Of one parameter at a time on a CPU, whose caches then hold what is made of it; elsewhere of all.
+        """
+        values, pulls = trained(model), self.get(state, "pull")
+        for names in _handfuls(values):
+            found = {name: _gradient(values[name]) for name in names}
+            for name in names:
+                if name in pulls:  # kept for nothing else: to write over it saves a tensor
+                    found[name] = torch.sub(found[name], pulls[name], out=pulls[name])
+            yield Gradients(tuple(names), [values[name] for name in names], list(found.values()))
+        for name in pulls:
+            del state[f"{self.key}.pull.{name}"]
 
     def consolidate(self, model: SegModel, batches: Iterable[Batch], step: StepView, state: State) -> None:
         """Forget what only the step needed."""
@@ -123,6 +127,16 @@ class ImportanceMethod(Method):
 def trained(model: nn.Module) -> dict[str, nn.Parameter]:
     """Return the trainable parameters by name."""
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def _handfuls(values: Mapping[str, Tensor]) -> list[list[str]]:
+    """Return names of parameters that are dealt with together."""
+    one_by_one = all(value.device.type == "cpu" for value in values.values())
+    return [[name] for name in values] if one_by_one else [list(values)]
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
 
 
 def copies(values: Mapping[str, Tensor]) -> Named:

@@ -53,5 +53,5 @@ class EWC(ImportanceMethod):
 
     def after_backward(self, model: SegModel, step: StepView, state: State) -> None:
         """Update F."""
-        found = self.gradients(model, state)
-        fisher_average(self.pick(state, "fisher", found.names), found.gradients, self.rate)
+        for found in self.gradients(model, state):
+            fisher_average(self.pick(state, "fisher", found.names), found.gradients, self.rate)

@@ -67,12 +67,13 @@ class RW(ImportanceMethod):
     @torch.no_grad()
     def after_backward(self, model: SegModel, step: StepView, state: State) -> None:
         """Update S every 10th iteration, with the F from before this one; then F."""
-        found = self.gradients(model, state)
-        fisher = self.pick(state, "fisher", found.names)
-        if int(state["rw.iteration"]) % self.every == 0:
-            self._walk(found, fisher, state)
+        walks = int(state["rw.iteration"]) % self.every == 0
         state["rw.iteration"] = state["rw.iteration"] + 1
-        fisher_average(fisher, found.gradients, self.rate)
+        for found in self.gradients(model, state):
+            fisher = self.pick(state, "fisher", found.names)
+            if walks:
+                self._walk(found, fisher, state)
+            fisher_average(fisher, found.gradients, self.rate)
 
     def _walk(self, found: Gradients, fisher: list[Tensor], state: State) -> None:
         before = self.pick(state, "before", found.names)

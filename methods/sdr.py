@@ -42,6 +42,7 @@ from benchmark.losses import (
     prototype_matching,
     repulsion,
     sparsity,
+    strongest,
 )
 from benchmark.method import Batch, Method, Need, Output, State, StepView, other
 from benchmark.model import SegModel
@@ -186,7 +187,7 @@ def old_class_labels(labels: Tensor, previous_logits: Tensor, counts: Tensor, st
     if step.setting == "sequential":
         found, there = labels, (labels > 0) & (labels < step.old_outputs)
     else:
-        found = at_size_of(labels, previous_logits).argmax(1)
+        found = strongest(at_size_of(labels, previous_logits))
         there = (labels == 0) & (found > 0)
     has_prototype = counts[found.clamp(max=len(counts) - 1)] > 0
     return torch.where(there & has_prototype, found, step.ignore_index)

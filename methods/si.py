@@ -55,11 +55,11 @@ class SI(ImportanceMethod):
     @torch.no_grad()
     def after_backward(self, model: SegModel, step: StepView, state: State) -> None:
         """Add gradient times the movement that the last update made."""
-        found = self.gradients(model, state)
-        before = self.pick(state, "before", found.names)
-        torch._foreach_sub_(before, found.values)
-        torch._foreach_addcmul_(self.pick(state, "path", found.names), found.gradients, before)
-        torch._foreach_copy_(before, found.values)
+        for found in self.gradients(model, state):
+            before = self.pick(state, "before", found.names)
+            torch._foreach_sub_(before, found.values)
+            torch._foreach_addcmul_(self.pick(state, "path", found.names), found.gradients, before)
+            torch._foreach_copy_(before, found.values)
 
     def consolidate(self, model: SegModel, batches: Iterable[Batch], step: StepView, state: State) -> None:
         """Add what the step taught to the score."""

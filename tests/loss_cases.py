@@ -103,6 +103,38 @@ TERMS: dict[str, Pair] = {
             t.logits.tolist(), t.previous_logits.tolist(), (t.target == 0).tolist()
         ),
     ),
+    "pair, cross entropy": (
+        lambda t: losses.cross_entropy_and_distillation(t.logits, t.target, t.previous_logits).cross_entropy,
+        lambda t: brute.cross_entropy(t.logits.tolist(), t.target.tolist()),
+    ),
+    "pair, distillation": (
+        lambda t: losses.cross_entropy_and_distillation(t.logits, t.target, t.previous_logits).distillation,
+        lambda t: brute.output_distillation(t.logits.tolist(), t.previous_logits.tolist()),
+    ),
+    "pair, distillation, masked": (
+        lambda t: (
+            losses.cross_entropy_and_distillation(
+                t.logits, t.target, t.previous_logits, t.target == 0
+            ).distillation
+        ),
+        lambda t: brute.output_distillation(
+            t.logits.tolist(), t.previous_logits.tolist(), (t.target == 0).tolist()
+        ),
+    ),
+    "unbiased pair, cross entropy": (
+        lambda t: (
+            losses.unbiased_cross_entropy_and_distillation(
+                t.logits, t.target, t.previous_logits
+            ).cross_entropy
+        ),
+        lambda t: brute.unbiased_cross_entropy(t.logits.tolist(), t.target.tolist(), t.old),
+    ),
+    "unbiased pair, distillation": (
+        lambda t: (
+            losses.unbiased_cross_entropy_and_distillation(t.logits, t.target, t.previous_logits).distillation
+        ),
+        lambda t: brute.unbiased_distillation(t.logits.tolist(), t.previous_logits.tolist()),
+    ),
     "entropy_weighted_distillation": (
         lambda t: losses.entropy_weighted_distillation(t.logits, t.previous_logits, t.target == 0),
         lambda t: brute.entropy_weighted_distillation(

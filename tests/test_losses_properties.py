@@ -49,11 +49,21 @@ def test_only_the_student_gets_a_gradient(term: str) -> None:
 
 def test_penalty_gives_old_parameters_and_importance_nothing_to_learn() -> None:
     new, old = leaf(torch.tensor([2.0])), leaf(torch.tensor([1.0]))
-    losses.quadratic_penalty([new], [old], [torch.tensor([3.0])]).backward()
+    losses.quadratic_penalty([new], [old], [torch.tensor([3.0])]).value.backward()
     assert old.grad is None
     # d/dp W (p - p_old)^2 = 2 * 3 * 1
     assert new.grad is not None
     assert new.grad.item() == 6
+
+
+def test_penalty_hands_over_its_own_gradient_once_backward_has_been() -> None:
+    new = [leaf(torch.tensor([2.0, 5.0])), leaf(torch.tensor([[1.0]]))]
+    old = [torch.tensor([1.0, 1.0]), torch.tensor([[3.0]])]
+    penalty = losses.quadratic_penalty(new, old, [torch.tensor([3.0, 0.5]), torch.tensor([[2.0]])])
+    (10 * penalty.value + new[0].sum()).backward()
+    # 10 * 2 W (p - p_old); the parameter's own gradient has the other term's 1 on top.
+    assert [g.flatten().tolist() for g in penalty.gradients] == [[60, 40], [-80]]
+    assert [p.grad.flatten().tolist() for p in new] == [[61, 41], [-80]]
 
 
 EMPTY_WHEN_IGNORED = [
@@ -62,6 +72,9 @@ EMPTY_WHEN_IGNORED = [
     "output_distillation, masked",
     "unbiased_distillation, masked",
     "entropy_weighted_distillation",
+    "pair, cross entropy",
+    "pair, distillation, masked",
+    "unbiased pair, cross entropy",
     "sigmoid_distillation",
     "pseudo_label_cross_entropy",
     "feature_distillation, masked",
@@ -121,6 +134,52 @@ def test_new_classes_pull_only_the_biased_distillation_off_its_rest() -> None:
     student = given._replace(logits=torch.cat(split, 1))
     assert all(grad.abs().max() < 1e-15 for grad in gradients("unbiased_distillation", student))
     assert all(grad.abs().max() > 1e-5 for grad in gradients("output_distillation", student))
+
+
+Pairs = Callable[[Toy], losses.Pair]
+PAIRS: dict[str, tuple[Pairs, tuple[str, str]]] = {
+    "plain": (
+        lambda t: losses.cross_entropy_and_distillation(t.logits, t.target, t.previous_logits),
+        ("cross_entropy", "output_distillation"),
+    ),
+    "unbiased": (
+        lambda t: losses.unbiased_cross_entropy_and_distillation(t.logits, t.target, t.previous_logits),
+        ("unbiased_cross_entropy", "unbiased_distillation"),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+@pytest.mark.parametrize("size", ["ordinary", "one-class step", "150 classes"])
+@pytest.mark.parametrize("weights", [(1.0, 10.0), (0.5, 0.0)])
+def test_a_pair_has_the_gradient_of_its_terms_added_up(
+    kind: str, size: str, weights: tuple[float, float]
+) -> None:
+    given = toy(SIZES[size], torch.float64, mixed)
+    pair, terms = PAIRS[kind]
+    found = []
+    for values in (pair, lambda t: tuple(TERMS[name][0](t) for name in terms)):
+        logits = leaf(given.logits)
+        first, second = values(given._replace(logits=logits))
+        (weights[0] * first + weights[1] * second).backward()
+        found.append((first.item(), second.item(), logits.grad))
+    assert found[0][:2] == pytest.approx(found[1][:2], rel=1e-12)
+    torch.testing.assert_close(found[0][2], found[1][2], rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("far", [-300.0, 300.0])
+def test_a_group_of_classes_that_is_out_of_the_running_keeps_its_gradient(far: float) -> None:
+    """exp(-300) is 0 in single precision: old or new classes must not be lost beside the others."""
+    z = torch.tensor([1.0, 3.0, 2.0, 2.0 + far, 1.0 + far]).view(1, 5, 1, 1)
+    target = torch.tensor([[[0 if far > 0 else 4]]])
+    grads = []
+    for logits in (leaf(z), leaf(z.double())):
+        value = losses.unbiased_cross_entropy(logits, target, 3)
+        value.backward()
+        grads.append(logits.grad)
+        assert value.item() == pytest.approx(300, abs=3)
+    torch.testing.assert_close(grads[0].double(), grads[1], rtol=1e-4, atol=1e-6)
+    assert grads[0].abs().max() > 0.5
 
 
 def test_prototype_terms_are_at_rest_on_the_prototypes() -> None:

@@ -168,4 +168,4 @@ def test_helpers_trace_without_data() -> None:
     assert losses.pseudo_labels(given.previous_logits, given.target, medians).target.shape == (3, 13, 17)
     assert losses.merge_new_into_background(given.logits, 4).shape == (3, 4, 13, 17)
     assert losses.scaled_importance(given.prototypes).shape == given.prototypes.shape
-    assert losses.quadratic_penalty([given.features], [given.features], [given.features]).shape == ()
+    assert losses.quadratic_penalty([given.features], [given.features], [given.features]).value.shape == ()

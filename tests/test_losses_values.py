@@ -279,7 +279,7 @@ def test_quadratic_penalty() -> None:
     new = [torch.tensor([2.0, 3.0]), torch.tensor([[4.0]])]
     old = [torch.tensor([1.0, 1.0]), torch.tensor([[1.0]])]
     weights = [torch.tensor([2.0, 0.5]), torch.tensor([[3.0]])]
-    assert losses.quadratic_penalty(new, old, weights).item() == pytest.approx(2 + 2 + 27)
+    assert losses.quadratic_penalty(new, old, weights).value.item() == pytest.approx(2 + 2 + 27)
 
 
 def test_scaled_importance() -> None:

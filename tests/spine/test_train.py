@@ -163,7 +163,7 @@ def by_hand(
     model: SegModel, preset: ModelPreset, loss: Callable[..., torch.Tensor], classes: int
 ) -> list[float]:
     """Train ``model`` as any script would; return the loss of every iteration."""
-    optimiser = SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4, nesterov=True)
+    optimiser = SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4, nesterov=True, fused=True)
     mean = torch.tensor(preset.mean).view(1, 3, 1, 1) * 255
     std = torch.tensor(preset.std).view(1, 3, 1, 1) * 255
     model.train()
