@@ -11,13 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from itertools import groupby
+from math import ceil, floor
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from reports.perimage import Floats, ImageOverlap
 
+Bools = npt.NDArray[np.bool_]
 DRAWS = 1000
 LEVEL = 0.95
 EXACT = 2.0**24
@@ -55,6 +58,11 @@ def image_weights(test_set: str, images: int, draws: int = DRAWS) -> Floats:
     return np.bincount(cells.ravel(), minlength=draws * images).reshape(draws, images).astype(np.float64)
 
 
+@lru_cache(maxsize=4)
+def _single_weights(test_set: str, images: int, draws: int) -> npt.NDArray[np.float32]:
+    return image_weights(test_set, images, draws).astype(np.float32)
+
+
 @lru_cache(maxsize=64)
 def seed_picks(test_set: str, seeds: int, draws: int = DRAWS) -> npt.NDArray[np.int64]:
     """Return which of a row's ``seeds`` runs are drawn (draws, seeds), with replacement."""
@@ -71,31 +79,56 @@ def resampled_scores(overlap: ImageOverlap, old_outputs: int, background: bool, 
     ``old_outputs``: outputs of the model after step 0, index 0 among them. A class that no drawn image
     has and that is never predicted in one is left out of that draw's mean.
     """
-    weights = image_weights(overlap.test_set, len(overlap.intersection), draws)
-    first = 0 if background else 1
-    both = _product(weights, np.hstack([overlap.intersection[:, first:], overlap.union[:, first:]]))
-    intersection, union = np.hsplit(both, 2)
+    iou, known = _iou([overlap.scored(background)], draws)
+    old = old_outputs - (0 if background else 1)
+    parts = (slice(None), slice(None, old), slice(old, None))
+    return Draws(*(_mean(iou[:, 0, part], known[:, 0, part]) for part in parts))
+
+
+def resampled_accuracy(overlaps: Sequence[ImageOverlap], draws: int = DRAWS) -> list[Floats]:
+    """Return the mIoU over all columns of each run in each draw: ``all`` of :func:`resampled_scores`.
+
+    Neighbours of one test set and shape are multiplied at once. For columns see ``ImageOverlap.scored``.
+    """
+    groups = groupby(overlaps, key=lambda overlap: (overlap.test_set, overlap.intersection.shape))
+    means = (_mean(*_iou(list(alike), draws)) for _, alike in groups)
+    return [run for mean in means for run in np.ascontiguousarray(mean.T)]
+
+
+def _iou(overlaps: Sequence[ImageOverlap], draws: int) -> tuple[Floats, Bools]:
+    """Return the IoU of runs of one test set and shape, and where it is defined: (draws, runs, columns)."""
+    counts = [*(each.intersection for each in overlaps), *(each.union for each in overlaps)]
+    sums = _resampled(overlaps[0].test_set, counts, draws)
+    intersection, union = np.moveaxis(sums.reshape(draws, 2, len(overlaps), counts[0].shape[1]), 1, 0)
     known = union > 0
-    iou = np.divide(intersection, union, out=np.zeros_like(union), where=known)
-    old = old_outputs - first
-    return Draws(_mean(iou, known), _mean(iou[:, :old], known[:, :old]), _mean(iou[:, old:], known[:, old:]))
+    with np.errstate(invalid="ignore"):
+        iou = np.divide(intersection, union, dtype=np.float64)
+    if not known.all():
+        iou[~known] = 0
+    return iou, known
 
 
-def _product(weights: Floats, counts: Floats) -> Floats:
-    """Return ``weights @ counts``, exactly: in half the time where single precision holds every sum.
+def _resampled(test_set: str, counts: Sequence[Floats], draws: int) -> npt.NDArray[np.floating[Any]]:
+    """Return each draw's sums of ``counts``, side by side: exactly, in single precision where it holds all.
 
     No term is negative, so that a result below ``EXACT`` never passed it on the way.
     """
-    if counts.max(initial=0) < EXACT:
-        single = weights.astype(np.float32) @ counts.astype(np.float32)
-        if single.max(initial=0) < EXACT:
-            return single.astype(np.float64)
-    return weights @ counts
+    images = len(counts[0])
+    single = np.hstack(counts, dtype=np.float32)
+    if single.max(initial=0) < EXACT:
+        sums = _single_weights(test_set, images, draws) @ single
+        if sums.max(initial=0) < EXACT:
+            return sums
+    return image_weights(test_set, images, draws) @ np.hstack(counts)
 
 
-def _mean(iou: Floats, known: npt.NDArray[np.bool_]) -> Floats:
-    count = known.sum(axis=1)
-    return np.divide(iou.sum(axis=1), count, out=np.full(len(iou), np.nan), where=count > 0)
+def _mean(iou: Floats, known: Bools) -> Floats:
+    """Return the mean over the last axis, of what is ``known``; nan where nothing is."""
+    total = iou.sum(axis=-1)
+    if known.size and known.all():
+        return np.asarray(total / known.shape[-1])
+    count = known.sum(axis=-1)
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
 def over_seeds(runs: Sequence[Floats], test_set: str) -> Floats:
@@ -127,13 +160,18 @@ def rank_ranges(scores: Sequence[Floats]) -> tuple[RankRange, ...]:
     if not scores:
         return ()
     ranked = _places(np.nan_to_num(np.stack(scores, axis=1), nan=-np.inf))
-    low = np.quantile(ranked, _LOW, axis=0, method="lower")
-    high = np.quantile(ranked, _HIGH, axis=0, method="higher")
+    ordered, last = np.sort(ranked, axis=0), len(ranked) - 1
+    low, high = ordered[floor(last * _LOW)], ordered[ceil(last * _HIGH)]
     return tuple(RankRange(int(a), int(b)) for a, b in zip(low, high, strict=True))
 
 
-def _places(scores: Floats) -> npt.NDArray[np.int64]:
+def _places(scores: Floats) -> npt.NDArray[np.int32]:
     """Return each row's place in each draw, both (draws, rows)."""
-    ordered = np.sort(scores, axis=1)
-    found = [np.searchsorted(line, draw, side="right") for line, draw in zip(ordered, scores, strict=True)]
-    return scores.shape[1] + 1 - np.stack(found)
+    draws, rows = scores.shape
+    order = np.argsort(scores, axis=1) + rows * np.arange(draws)[:, None]
+    ordered = scores.ravel()[order]
+    places = np.tile(np.arange(rows, 0, -1, dtype=np.int32), (draws, 1))
+    places[:, :-1][ordered[:, 1:] == ordered[:, :-1]] = 0  # shared with the next
+    found = np.empty(scores.size, dtype=np.int32)
+    found[order] = np.maximum.accumulate(places[:, ::-1], axis=1)[:, ::-1]
+    return found.reshape(draws, rows)

@@ -5,28 +5,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.collector import few_collections
+from benchmark.collector import few_collections, made_to_last
 from reports.album import read_album
+from reports.boardpage import board_picture
 from reports.boards import Board, boards_of
 from reports.figures import styles
 from reports.known import foreign
 from reports.load import LeftOut
 from reports.markup import environment
-from reports.methodpage import entries, read_methods, write_methods
+from reports.methodpage import entries, read_methods
 from reports.output import Output
 from reports.overview import write_overview
 from reports.pages import Picture, Site
-from reports.parallel import chunks, cpus, run_jobs
-from reports.parts import board_job, homes_of, job, published_job, runs_job, store_jobs
-from reports.protocolpage import read_scenarios, write_protocols
+from reports.parallel import cpus, run_jobs
+from reports.parts import (
+    board_jobs,
+    homes_of,
+    methods_jobs,
+    protocols_jobs,
+    published_jobs,
+    runs_jobs,
+    store_jobs,
+)
+from reports.protocolpage import read_scenarios
 from reports.published import read_papers
 from reports.reading import read_runs
 from reports.resampling import with_rank_ranges
+from reports.sightings import Sightings
 from reports.store import Store
 
 ASSETS = Path(__file__).parent / "assets"
-CHUNK = 50
-"""Runs whose pages are written by one job."""
 SHARED = 200
 """Runs from which on the work is shared among processes."""
 
@@ -71,15 +79,18 @@ def build(
     earlier build that are no longer part of the site are removed. ``methods``: the source of each
     method by name, for its page; None: those of the project. ``pictures``: a folder of test images and
     predictions to show, photographs among them; None: rendered ones of ``results/pictures`` alone.
-    ``dry``: nothing is written, only compared. ``processes``: how many share the work (None: as it
-    deserves). Raises RecordError where ``results`` or ``pictures`` does not exist.
+    ``dry``: nothing is written, and every file is read and compared. ``processes``: how many share the work
+    (None: as it deserves). Raises RecordError where ``results`` or ``pictures`` does not exist.
     """
     store = Store(results)
+    sightings = Sightings({} if dry else store.sightings())
     known = store.runs()
-    read = read_runs(results, known, processes)
+    made_to_last()
+    read = read_runs(results, known, processes, sightings)
+    made_to_last()
     runs = read.runs
     share = processes or _worth(len(runs))
-    boards = with_rank_ranges(boards_of(runs), results, None if dry else store, share)
+    boards = with_rank_ranges(boards_of(runs), results, None if dry else store, share, sightings)
     documented = read_methods(methods)
     papers = read_papers(results)
     listing = read_scenarios()
@@ -88,25 +99,29 @@ def build(
         *read.left_out, *documented.left_out, *papers.left_out, *listing.left_out, *album.left_out,
     )  # fmt: skip
     listed = entries(documented.docs, boards, {run.record.method for run in runs})
-    output = Output(out, dry)
+    output = Output(out, dry, sightings)
     site = Site(environment(), output, styles(boards), papers, listing.pages)
     for asset in sorted(path for path in ASSETS.rglob("*") if path.is_file()):
         output.write(f"assets/{asset.relative_to(ASSETS).as_posix()}", asset.read_bytes())
-    jobs = [board_job(site, board) for board in boards]
-    homes = homes_of(boards)
-    jobs += [runs_job(site, some, homes, results, album) for some in chunks(runs, CHUNK)]
+    jobs = [each for board in boards for each in board_jobs(site, board)]
+    jobs += runs_jobs(site, runs, homes_of(boards), results, album)
+    jobs += methods_jobs(site, listed, boards)
+    jobs += published_jobs(site)
+    jobs += protocols_jobs(site, listing, boards)
     if not dry:
         store.clean()
         jobs += store_jobs(site, store, read)
-    jobs.append(job(site, lambda own: write_methods(own, listed, boards)))
-    jobs.append(job(site, lambda own: write_protocols(own, listing, boards)))
-    jobs.append(published_job(site))
     figures: dict[str, Picture] = {}
     for done in run_jobs(jobs, share):
         output.merge(done.tally)
         figures |= done.pictures
+    for board in boards:
+        if board.slug not in figures and (picture := board_picture(site, board)):
+            figures[board.slug] = picture
     write_overview(site, boards, runs, listed, left_out, figures)
     removed = output.finish()
+    if not dry:
+        store.keep_sightings(sightings)
     tally = output.tally
     return BuildSummary(
         out / "index.html",

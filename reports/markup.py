@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -21,6 +22,7 @@ def environment() -> Environment:
     )
     engine.filters["prose"] = prose
     engine.filters["breakable"] = breakable
+    engine.filters["name"] = name
     return engine
 
 
@@ -28,6 +30,12 @@ def prose(text: str) -> Markup:
     """Return a docstring's sentence as HTML: ``code`` and arXiv numbers, nothing else."""
     marked = _CODE.sub(r"<code>\1</code>", str(escape(text)))
     return Markup(_ARXIV.sub(r'<a href="https://arxiv.org/abs/\1">arXiv \1</a>', marked))
+
+
+@lru_cache(maxsize=10_000, typed=True)  # typed: markup and the text it equals are not escaped alike
+def name(text: str) -> Markup:
+    """Return a name as HTML in which it stands by itself, whichever way it is written."""
+    return Markup("<bdi>{}</bdi>").format(breakable(text))
 
 
 def breakable(text: str) -> Markup:

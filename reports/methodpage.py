@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from reports.pages import Site, root
 from reports.published import Line, adapter
 from reports.publishedpage import TITLES
 from reports.runs import slug
-from reports.view import Header, RowView, table
+from reports.view import Header, RowView, best_of, table
 
 COLUMNS = (
     "miou_all_percent",
@@ -104,20 +105,45 @@ def _entry(name: str, doc: MethodDoc | None, results: int) -> MethodEntry:
     return MethodEntry(name, slug(name, name), title, summary, results, doc)
 
 
-def write_methods(site: Site, methods: Sequence[MethodEntry], boards: Sequence[Board]) -> None:
-    """Write the list of methods and a page for each."""
+def write_method_list(site: Site, methods: Sequence[MethodEntry]) -> None:
+    """Write the list of methods."""
     site.page("methods.html.j2", "methods/index.html", "methods", methods=methods)
-    for entry in methods:
-        path = f"methods/{entry.slug}.html"
-        found = [(board, [row for row in board.rows if row.method == entry.name]) for board in boards]
-        results = [_results(board, rows, root(path)) for board, rows in found if rows]
-        site.page(
-            "method.html.j2", path, "methods", entry=entry, doc=entry.doc, results=results,
-            printed=printed_of(entry.name, site.papers.lines),
-        )  # fmt: skip
-        lines = [board_row(board, row) for board, rows in found for row in rows]
-        if lines:
-            site.table(f"methods/{entry.slug}", export(lines))
+
+
+def write_method(site: Site, entry: MethodEntry, boards: Sequence[Board]) -> None:
+    """Write the page of a method, and its rows as a table."""
+    path = f"methods/{entry.slug}.html"
+    found = _rows_of(entry, boards)
+    site.page(
+        "method.html.j2", path, "methods", entry=entry, doc=entry.doc,
+        results=[_results(board, rows, root(path)) for board, rows in found],
+        printed=printed_of(entry.name, site.papers.lines),
+    )  # fmt: skip
+    lines = [board_row(board, row) for board, rows in found for row in rows]
+    if lines:
+        site.table(f"methods/{entry.slug}", export(lines))
+
+
+def method_key(entry: MethodEntry, boards: Sequence[Board]) -> list[object]:
+    """Return all that the page of a method shows of boards: its own rows, and what they are compared with."""
+    return [
+        (
+            board.slug,
+            sum(row.ok for row in board.rows),
+            best_of([BY_KEY[key] for key in COLUMNS], [row.cells for row in board.rows]),
+            Counter(row.variant for row in board.rows if row.method == entry.name),
+            [
+                ([(m.run.path, m.run.digest) for m in row.runs], replace(row, runs=(), counted=()))
+                for row in rows
+            ],
+        )
+        for board, rows in _rows_of(entry, boards)
+    ]
+
+
+def _rows_of(entry: MethodEntry, boards: Sequence[Board]) -> list[tuple[Board, list[Row]]]:
+    found = [(board, [row for row in board.rows if row.method == entry.name]) for board in boards]
+    return [(board, rows) for board, rows in found if rows]
 
 
 def printed_of(method: str, lines: Iterable[Line]) -> tuple[Printed, ...]:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from benchmark.record import sha256_of
+from reports.sightings import Sighting, Sightings
 from reports.specs import Spec, digest
 
 MANIFEST = "site.json"
@@ -43,39 +44,54 @@ class Tally:
     listing: Listing = field(default_factory=Listing)
     changed: list[str] = field(default_factory=list)
     unchanged: int = 0
+    sightings: dict[str, Sighting] = field(default_factory=dict)
 
 
 class Output:
     """A folder that becomes a site. Files of an earlier build that this one does not write are removed.
 
-    ``dry``: nothing is written or removed, only noted in the tally.
+    ``dry``: nothing is written or removed, only noted in the tally. ``sightings``: what is known of files of
+    the last build (None: each is read).
     """
 
-    def __init__(self, folder: Path, dry: bool = False) -> None:
+    def __init__(self, folder: Path, dry: bool = False, sightings: Sightings | None = None) -> None:
         self.folder = folder
         self.dry = dry
         self.tally = Tally()
+        self._sightings = sightings or Sightings()
+        self._start = f"{folder}/"
         self._before = _manifest(folder / MANIFEST)
         self._made: set[Path] = set()
 
     def apart(self) -> Output:
         """Return an output to the same folder with a tally of its own, for :meth:`merge`."""
         other = object.__new__(Output)
-        other.__dict__ |= vars(self) | {"tally": Tally()}
+        other.__dict__ |= vars(self) | {"tally": Tally(), "_sightings": self._sightings.apart()}
         return other
 
+    def done(self) -> Tally:
+        """Return the tally, with what is now known of the files."""
+        self.tally.sightings = self._sightings.fresh
+        return self.tally
+
     def merge(self, tally: Tally) -> None:
-        """Count what was written through an output apart, in another process it may be."""
+        """Take over what was written through an output apart, in another process it may be."""
         own = self.tally
         own.listing.files |= tally.listing.files
         own.listing.figures |= tally.listing.figures
         own.listing.parts |= tally.listing.parts
         own.changed += tally.changed
         own.unchanged += tally.unchanged
+        self._sightings.fresh |= tally.sightings
 
     def write(self, path: str, content: bytes) -> None:
         """Write one file, unless it is there with the same bytes."""
-        self.tally.listing.files[path] = sha256_of(content)
+        digest = self.tally.listing.files[path] = sha256_of(content)
+        self._write(path, content)
+        if not self.dry:
+            self._sightings.wrote(self._start + path, digest)
+
+    def _write(self, path: str, content: bytes) -> None:
         target = self.folder / path
         former = _read(target)
         if former == content:
@@ -105,7 +121,8 @@ class Output:
         """Keep a part as the last build left it, if it had the same key and its files are still those."""
         former, *files = self._before.parts.get(name, [""])
         known = {path: self._before.files.get(path, "") for path in files}
-        if former != key or not all(_digest(self.folder / path) == known[path] for path in files):
+        seen, start = self._sightings, self._start
+        if former != key or not all(seen.digest(start + path) == known[path] for path in files):
             return False
         listing = self.tally.listing
         listing.files |= known
@@ -170,11 +187,6 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def _digest(path: Path) -> str | None:
-    content = _read(path)
-    return None if content is None else sha256_of(content)
-
-
 def _manifest(path: Path) -> Listing:
     """Return the last build's list; an unreadable one counts as none."""
     try:
@@ -192,8 +204,7 @@ def _manifest(path: Path) -> Listing:
 
 def _lines(table: dict[str, Any]) -> str:
     """Return a table as JSON, a line an entry: an encoder told to indent is ten times slower."""
-    entries = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in sorted(table.items()))
-    return "{\n" + ",\n".join(entries) + "}"
+    return json.dumps(table, sort_keys=True, separators=(",\n", ": "))
 
 
 def _table(value: Any) -> dict[str, Any]:

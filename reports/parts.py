@@ -12,19 +12,24 @@ from typing import NamedTuple
 import benchmark.metrics
 import benchmark.record
 from benchmark.record import sha256_of
-from reports.album import Album
-from reports.boardpage import board_picture, write_board
+from reports.album import Album, Kept
+from reports.boardpage import write_board
 from reports.boards import Board
 from reports.known import is_foreign
 from reports.livedata import defaults_of
+from reports.methodpage import MethodEntry, method_key, write_method, write_method_list
 from reports.output import Tally
 from reports.pages import Picture, Site
+from reports.parallel import chunks
+from reports.protocolpage import Listing, protocols_key, write_protocols
 from reports.publishedpage import write_published
 from reports.reading import Runs
 from reports.runpage import Home, write_run
 from reports.runs import Run
 from reports.store import Store, shard_of
 
+CHUNK = 50
+"""Runs whose pages are written by one job."""
 _SOURCES = ("*.py", "*.toml", "templates/*.j2")
 _PACKAGES = ("jinja2", "markupsafe", "matplotlib", "numpy", "pandas")
 
@@ -45,24 +50,33 @@ def job(site: Site, write: Callable[[Site], Mapping[str, Picture] | None]) -> Jo
     def run() -> Done:
         own = replace(site, output=site.output.apart())
         pictures = write(own)
-        return Done(own.output.tally, pictures or {})
+        return Done(own.output.done(), pictures or {})
 
     return run
 
 
-def board_job(site: Site, board: Board) -> Job:
-    """Return the job of a board's pages and figures."""
+def part_job(
+    site: Site, name: str, key: str, write: Callable[[Site], Mapping[str, Picture] | None]
+) -> list[Job]:
+    """Return the job of a part; none where the last build left it as ``key`` would have it."""
+    if site.output.reuse(name, key):
+        return []
+
+    def write_part(own: Site) -> Mapping[str, Picture] | None:
+        with own.output.part(name, key):
+            return write(own)
+
+    return [job(site, write_part)]
+
+
+def board_jobs(site: Site, board: Board) -> list[Job]:
+    """Return the job of a board's pages and figures, if they have to be written."""
 
     def write(own: Site) -> dict[str, Picture]:
-        name, key = f"board {board.slug}", _board_key(own, board)
-        if own.output.reuse(name, key):
-            picture = board_picture(own, board)
-        else:
-            with own.output.part(name, key):
-                picture = write_board(own, board)
+        picture = write_board(own, board)
         return {board.slug: picture} if picture else {}
 
-    return job(site, write)
+    return part_job(site, f"board {board.slug}", _board_key(site, board), write)
 
 
 def _board_key(site: Site, board: Board) -> str:
@@ -75,20 +89,53 @@ def _board_key(site: Site, board: Board) -> str:
     )
 
 
-def runs_job(site: Site, runs: Sequence[Run], homes: Mapping[str, Home], results: Path, album: Album) -> Job:
-    """Return the job of some runs' pages. ``homes``: the board of each by its slug."""
+def runs_jobs(
+    site: Site, runs: Sequence[Run], homes: Mapping[str, Home], results: Path, album: Album
+) -> list[Job]:
+    """Return the jobs of the pages of those runs that changed. ``homes``: the board of each by its slug."""
+    context, stale = _context(site), []
+    for run in runs:
+        home, kept = homes.get(run.slug), album.of(run.record)
+        key = _key(context, run.path, run.digest, home, kept.digest if kept else "")
+        if not site.output.reuse(f"run {run.slug}", key):
+            stale.append(_Stale(run, home, kept, key))
 
-    def write(own: Site) -> None:
-        context = _context(own)
-        for run in runs:
-            home, kept = homes.get(run.slug), album.of(run.record)
-            pictured = kept.digest if kept else ""
-            name, key = f"run {run.slug}", _key(context, run.path, run.digest, home, pictured)
-            if not own.output.reuse(name, key):
-                with own.output.part(name, key):
+    def written(some: Sequence[_Stale]) -> Job:
+        def write(own: Site) -> None:
+            for run, home, kept, key in some:
+                with own.output.part(f"run {run.slug}", key):
                     write_run(own, run, home, (results / run.path).read_bytes(), kept)
 
-    return job(site, write)
+        return job(site, write)
+
+    return [written(some) for some in chunks(stale, CHUNK)]
+
+
+class _Stale(NamedTuple):
+    """A run whose page has to be written, and what settles the page."""
+
+    run: Run
+    home: Home | None
+    kept: Kept | None
+    key: str
+
+
+def methods_jobs(site: Site, methods: Sequence[MethodEntry], boards: Sequence[Board]) -> list[Job]:
+    """Return the jobs of the list of methods, and of the pages of those of which a row changed."""
+
+    def written(entry: MethodEntry) -> list[Job]:
+        key = _key(_context(site), entry, method_key(entry, boards))
+        return part_job(site, f"method {entry.slug}", key, lambda own: write_method(own, entry, boards))
+
+    key = _key(_context(site), methods)
+    listed = part_job(site, "methods", key, lambda own: write_method_list(own, methods))
+    return [*listed, *(each for entry in methods for each in written(entry))]
+
+
+def protocols_jobs(site: Site, listing: Listing, boards: Sequence[Board]) -> list[Job]:
+    """Return the job of the pages of protocols, which show of a board where it is and how its steps began."""
+    key = _key(_context(site), protocols_key(boards))
+    return part_job(site, "protocols", key, lambda own: write_protocols(own, listing, boards))
 
 
 def store_jobs(site: Site, store: Store, read: Runs) -> list[Job]:
@@ -102,16 +149,9 @@ def store_jobs(site: Site, store: Store, read: Runs) -> list[Job]:
     return [keep(shard) for shard in sorted({shard_of(path) for path in read.changed})]
 
 
-def published_job(site: Site) -> Job:
+def published_jobs(site: Site) -> list[Job]:
     """Return the job of the pages of published numbers, which show nothing of any record."""
-
-    def write(own: Site) -> None:
-        key = _context(own)
-        if not own.output.reuse("published", key):
-            with own.output.part("published", key):
-                write_published(own)
-
-    return job(site, write)
+    return part_job(site, "published", _context(site), write_published)
 
 
 def homes_of(boards: Iterable[Board]) -> dict[str, Home]:

@@ -37,6 +37,11 @@ class ImageOverlap(NamedTuple):
     intersection: Floats
     union: Floats
 
+    def scored(self, background: bool) -> ImageOverlap:
+        """Leave out the output at index 0 where it is no class that is scored: without ``background``."""
+        first = 0 if background else 1
+        return ImageOverlap(self.test_set, self.intersection[:, first:], self.union[:, first:])
+
 
 class Cells(NamedTuple):
     """One step's sparse matrices: ``count`` pixels of ``image`` in cell (``row``, ``column``)."""
@@ -61,9 +66,21 @@ def read_overlap(record: Record, path: Path, step: int = -1) -> ImageOverlap:
             cells = Cells(*(_array(archive, f"step{number}_{field}", "u") for field in Cells._fields))
     except _UNREADABLE as error:
         raise RecordError(f"{record.images_file!r} cannot be read: {error}") from error
-    _fits(cells, record, number, len(names))
-    outputs = len(record.steps[number].confusion[0])
-    return _overlap(sha256_of("\n".join(names.tolist()).encode()), cells, len(names), outputs)
+    shape = _fits(cells, record, number, len(names))
+    return _overlap(sha256_of("\n".join(names.tolist()).encode()), cells, len(names), shape)
+
+
+def images_name(record: Record) -> str:
+    """Return the name of the file of counts by image, which lies beside the record.
+
+    Raises RecordError where it names none, or none that could.
+    """
+    name = record.images_file
+    if name is None or not record.steps:
+        raise RecordError("the record has no counts by image")
+    if PurePath(name).name != name or "\\" in name or "\0" in name:
+        raise RecordError(f"counts by image are named {name[:80]!r}, expected a file beside the record")
+    return name
 
 
 def read_content(record: Record, path: Path) -> bytes:
@@ -71,11 +88,7 @@ def read_content(record: Record, path: Path) -> bytes:
 
     Raises RecordError where it is missing or is not the one the record was written with.
     """
-    name = record.images_file
-    if name is None or not record.steps:
-        raise RecordError("the record has no counts by image")
-    if PurePath(name).name != name or "\\" in name or "\0" in name:
-        raise RecordError(f"counts by image are named {name[:80]!r}, expected a file beside the record")
+    name = images_name(record)
     try:
         content = (path.parent / name).read_bytes()
     except OSError as error:
@@ -100,7 +113,8 @@ def _array(archive: zipfile.ZipFile, name: str, kind: str) -> npt.NDArray[Any]:
     return np.frombuffer(content, dtype, int(head["length"]), head.end())
 
 
-def _fits(cells: Cells, record: Record, step: int, images: int) -> None:
+def _fits(cells: Cells, record: Record, step: int, images: int) -> tuple[int, ...]:
+    """Return the shape of the step's matrix, which the cells must sum to."""
     matrix = np.asarray(record.steps[step].confusion, dtype=np.int64)
     limits = (images, *matrix.shape)
     same = len({len(part) for part in cells}) == 1
@@ -110,15 +124,22 @@ def _fits(cells: Cells, record: Record, step: int, images: int) -> None:
     summed = np.bincount(flat, cells.count, matrix.size).reshape(matrix.shape)
     if not np.array_equal(summed, matrix):
         raise RecordError(f"{record.images_file!r} does not sum to the confusion matrix of step {step}")
+    return matrix.shape
 
 
-def _overlap(test_set: str, cells: Cells, images: int, outputs: int) -> ImageOverlap:
-    seen = cells.row < outputs
-    image, row, column, count = (part[seen].astype(np.int64) for part in cells)
+def _overlap(test_set: str, cells: Cells, images: int, shape: tuple[int, ...]) -> ImageOverlap:
+    rows, outputs = shape
+    if rows > outputs:  # classes of later steps
+        seen = cells.row < outputs
+        cells = Cells(*(part[seen] for part in cells))
+    count = cells.count.astype(np.float64)
+    start = cells.image.astype(np.int64) * outputs
+    actual, predicted = start + cells.row.astype(np.int64), start + cells.column.astype(np.int64)
+    right = cells.row == cells.column
 
-    def add(index: npt.NDArray[np.int64], at: npt.NDArray[np.bool_] | slice = slice(None)) -> Floats:
-        flat = np.bincount((image * outputs + index)[at], count[at], images * outputs)
-        return flat.astype(np.float64, copy=False).reshape(images, outputs)
+    def add(at: npt.NDArray[np.int64], count: Floats) -> Floats:
+        found = np.bincount(at, count, images * outputs)  # integers where there is no cell at all
+        return found.astype(np.float64, copy=False).reshape(images, outputs)
 
-    intersection = add(row, row == column)
-    return ImageOverlap(test_set, intersection, add(row) + add(column) - intersection)
+    intersection = add(actual[right], count[right])
+    return ImageOverlap(test_set, intersection, add(actual, count) + add(predicted, count) - intersection)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import benchmark.protocol
 from benchmark.errors import ProtocolError
 from benchmark.protocol import Protocol
-from benchmark.protocols import JOINT, Family, family_files, load_family, load_protocol
+from benchmark.protocols import JOINT, Family, family_files, load_family, load_protocol, preset_files
+from benchmark.record import sha256_of
 from reports.boards import REFERENCE, Board
 from reports.exports import export
 from reports.known import digest_here
@@ -26,6 +29,8 @@ SETTINGS_SAY = {
     "disjoint": "the images of the sequential setting; only new classes are labelled",
     "overlapped": "every image with a new class; only new classes are labelled",
 }
+_RESOLVED_BY = ("protocol", "protocols", "family", "preset")
+"""Modules that make protocols of files, beside those of the data, which render the samples."""
 
 
 class BoardLink(NamedTuple):
@@ -132,6 +137,20 @@ def _scenario(family: Family, name: str) -> Scenario:
     return Scenario(family, name, tuple(load_protocol(each) for each in ids))
 
 
+def protocols_key(boards: Sequence[Board]) -> list[object]:
+    """Return all that the pages of protocols follow from, beside the code of the report."""
+    package = Path(benchmark.protocol.__file__).parent
+    sources = [package / f"{name}.py" for name in _RESOLVED_BY] + sorted((package / "data").rglob("*.py"))
+    files = [*family_files().values(), *preset_files().values(), *sources]
+    return [*(sha256_of(path.read_bytes()) for path in files), *map(_facts_of, boards)]
+
+
+def _facts_of(board: Board) -> list[object]:
+    """Return what those pages show of a board."""
+    first = board.first
+    return [board.slug, first.protocol, first.model, first.protocol_digest, len(board.rows), _images(board)]
+
+
 def write_protocols(site: Site, listing: Listing, boards: Sequence[Board]) -> None:
     """Write the list of protocols, a page for each scenario, and sample pictures of what is rendered."""
     scenarios = listing.scenarios
@@ -223,7 +242,12 @@ def _link(board: Board, name: str) -> BoardLink:
 def _found(protocol: Protocol, boards: Iterable[Board]) -> list[int]:
     """Return how many images each step had in a finished run on the protocol as it is now; none without."""
     own = (b for b in boards if b.first.protocol == protocol.id and _link(b, protocol.id).same)
-    found = next((row.counted[0].run for board in own for row in board.rows if row.counted), None)
+    return next((images for board in own if (images := _images(board))), [])
+
+
+def _images(board: Board) -> list[int]:
+    """Return how many images each step had in the first finished run of a board; none without."""
+    found = next((row.counted[0].run for row in board.rows if row.counted), None)
     return [step.images for step in found.record.steps] if found else []
 
 

@@ -12,15 +12,27 @@ import numpy as np
 
 from benchmark.errors import RecordError
 from benchmark.metrics import BOARDS, netscore
-from reports.boards import Board, Row
-from reports.bootstrap import DRAWS, LEVEL, Draws, RankRange, over_seeds, rank_ranges, resampled_scores
+from reports.boards import Board, Measured, Row
+from reports.bootstrap import (
+    DRAWS,
+    LEVEL,
+    Draws,
+    RankRange,
+    over_seeds,
+    rank_ranges,
+    resampled_accuracy,
+    resampled_scores,
+)
 from reports.columns import BY_KEY
-from reports.perimage import Floats, read_overlap
+from reports.parallel import chunks
+from reports.perimage import Floats, ImageOverlap, read_overlap
 from reports.runs import Run
 
 ACCURACY = "miou_all_percent"
 RANKED = (ACCURACY, *(f"netscore_{board}" for board in BOARDS))
 """Columns that have a rank range."""
+TOGETHER = 10
+"""Runs of a row that are held and scored at once."""
 
 
 class Range(NamedTuple):
@@ -62,21 +74,30 @@ def run_draws(run: Run, results: Path) -> RunDraws:
 
 def row_draws(row: Row, results: Path) -> RowDraws:
     """Return the means of a row's counted runs. Raises RecordError where one has no counts that fit."""
-    runs = [_named(measured.run, results, len(row.counted)) for measured in row.counted]
-    if len({run.test_set for run in runs}) > 1:
+    runs = [run for some in chunks(row.counted, TOGETHER) for run in _accuracy(some, results, row.single)]
+    if len({test_set for test_set, _ in runs}) > 1:
         raise RecordError("its seeds were scored on different test images")
-    test_set = runs[0].test_set
-    percent = [100 * run.scores.all for run in runs]
+    test_set = runs[0][0]
+    percent = [100 * accuracy for _, accuracy in runs]
     with np.errstate(divide="ignore"):  # a mIoU of 0 has no NetScore: -inf is behind all others
         decibel = [40 * np.log10(values) for values in percent]
     return RowDraws(test_set, over_seeds(percent, test_set), over_seeds(decibel, test_set))
 
 
-def _named(run: Run, results: Path, seeds: int) -> RunDraws:
+def _accuracy(some: Sequence[Measured], results: Path, single: bool) -> list[tuple[str, Floats]]:
+    """Return each run's test set and its mIoU of all classes in each draw."""
+    overlaps = [_scored(measured.run, results, single) for measured in some]
+    test_sets = (overlap.test_set for overlap in overlaps)
+    return list(zip(test_sets, resampled_accuracy(overlaps), strict=True))
+
+
+def _scored(run: Run, results: Path, single: bool) -> ImageOverlap:
+    """Return a run's counts of the classes that are scored; an error names the seed but for a ``single``."""
+    record = run.record
     try:
-        return run_draws(run, results)
+        return read_overlap(record, results / run.path).scored(record.background)
     except RecordError as error:
-        raise RecordError(str(error) if seeds == 1 else f"seed {run.record.seed}: {error}") from error
+        raise RecordError(str(error) if single else f"seed {record.seed}: {error}") from error
 
 
 def with_ranges(board: Board, draws: Mapping[int, RowDraws | str]) -> Board:

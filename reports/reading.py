@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from benchmark.record import Record, sha256_of
-from reports.load import Found, LeftOut, newest, read_file, record_paths
+from benchmark.record import sha256_of
+from reports.compact import compact
+from reports.load import Found, LeftOut, newest, read_file, record_names
 from reports.parallel import chunks, run_jobs
 from reports.runs import Run, scored
+from reports.sightings import Sightings, Stamp, stamp
 
 CHUNK = 200
 """Records read by one job; fewer in all are read without another process."""
@@ -25,52 +26,73 @@ class Runs(NamedTuple):
     changed: tuple[str, ...]
 
 
-def read_runs(results: Path, known: Mapping[str, Run], processes: int | None = None) -> Runs:
+def read_runs(
+    results: Path,
+    known: Mapping[str, Run],
+    processes: int | None = None,
+    sightings: Sightings | None = None,
+) -> Runs:
     """Read and score every record under ``results``; ``known``: runs of the last build by path.
 
-    Raises RecordError where the folder does not exist.
+    ``sightings``: what is known of the files (None: each is read). Raises RecordError where the folder does
+    not exist.
     """
-    paths = record_paths(results)
-    jobs = [lambda some=some: _read(some, results, known) for some in chunks(paths, CHUNK)]
+    seen = sightings or Sightings()
+    names = record_names(results)
+    runs: dict[str, Run | LeftOut] = {}
+    unread: list[Unread] = []
+    for name in names:
+        path = f"{results}/{name}"
+        before = stamp(path)
+        last = known.get(name)
+        if last and seen.known(path, before) == last.digest:
+            runs[name] = last
+        else:
+            unread.append(Unread(name, before, last))
+    jobs = [lambda some=some: [_run(one, results) for one in some] for some in chunks(unread, CHUNK)]
+    changed = []
     read = [entry for part in run_jobs(jobs, processes) for entry in part]
-    runs = [known[entry] if isinstance(entry, str) else entry for entry in read]
-    kept, older = newest([run for run in runs if isinstance(run, Run)])
-    broken = [entry for entry in runs if isinstance(entry, LeftOut)]
+    for one, entry in zip(unread, read, strict=True):
+        if entry is None:
+            assert one.last is not None
+            runs[one.name] = one.last
+        else:
+            runs[one.name] = entry
+            changed.append(one.name)
+        found = runs[one.name]
+        if isinstance(found, Run):
+            seen.note(f"{results}/{one.name}", one.before, found.digest)
+    kept, older = newest([run for name in names if isinstance(run := runs[name], Run)])
+    broken = [entry for entry in runs.values() if isinstance(entry, LeftOut)]
     paths_kept = {run.path for run in kept}
-    changed = [entry.path for entry in read if isinstance(entry, Run) and entry.path in paths_kept]
+    changed = [name for name in changed if name in paths_kept]
     changed += known.keys() - paths_kept
     left_out = sorted([*broken, *older], key=lambda entry: entry.path)
     return Runs(tuple(kept), tuple(left_out), tuple(changed))
 
 
-def _read(paths: Sequence[Path], results: Path, known: Mapping[str, Run]) -> list[Run | LeftOut | str]:
-    """Return each record's run, why it has none, or the path of one that is known."""
-    return [_run(path, path.relative_to(results).as_posix(), known) for path in paths]
+class Unread(NamedTuple):
+    """A record's file that has to be read, its stamp before that, and the run the last build read from it."""
+
+    name: str
+    before: Stamp | None
+    last: Run | None
 
 
-def _run(path: Path, name: str, known: Mapping[str, Run]) -> Run | LeftOut | str:
+def _run(one: Unread, results: Path) -> Run | LeftOut | None:
+    """Return a record's run, or why it has none; None where it is what the last build read."""
     try:
-        content = path.read_bytes()
+        content = (results / one.name).read_bytes()
     except OSError as error:
-        return LeftOut(name, f"record {name} cannot be read: {error.strerror}")
-    if name in known and known[name].digest == sha256_of(content):
-        return name
-    found = read_file(content, name)
+        return LeftOut(one.name, f"record {one.name} cannot be read: {error.strerror}")
+    if one.last and one.last.digest == sha256_of(content):
+        return None
+    found = read_file(content, one.name)
     if not isinstance(found, Found):
         return found
     run = scored(found)
-    run = replace(run, record=_compact(run.record))
+    run = replace(run, record=compact(run.record))
     assert (
         run.measures is not None and run.slug and run.hardware
     )  # computed here, in the process that read it
     return run
-
-
-def _compact(record: Record) -> Record:
-    """Hold the rows of confusion matrices as arrays: half of the memory of a record is in their integers."""
-    steps = []
-    for step in record.steps:
-        kind = "I" if max(map(max, step.confusion)) < 2**32 else "q"
-        rows: Any = tuple(array(kind, row) for row in step.confusion)
-        steps.append(replace(step, confusion=rows))
-    return replace(record, steps=tuple(steps))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,66 +11,106 @@ from benchmark.errors import RecordError
 from benchmark.record import sha256_of
 from reports.boards import Board, Row
 from reports.parallel import chunks, run_jobs
-from reports.perimage import read_content
-from reports.ranges import RowDraws, row_draws, with_ranges
+from reports.perimage import images_name
+from reports.ranges import RANKED, RowDraws, row_draws, with_ranges
 from reports.runs import Run
-from reports.store import Store
+from reports.sightings import Sightings
+from reports.store import KeptRanges, Store
 
 CHUNK = 10
 """Rows drawn by one job."""
 
 
 class Place(NamedTuple):
-    """A row by its board's and its own position, and the key its draws are kept under."""
+    """A row by its board's and its own position."""
 
     board: int
     row: int
-    key: str
 
 
 def with_rank_ranges(
-    boards: Sequence[Board], results: Path, store: Store | None = None, processes: int | None = None
+    boards: Sequence[Board],
+    results: Path,
+    store: Store | None = None,
+    processes: int | None = None,
+    sightings: Sightings | None = None,
 ) -> tuple[Board, ...]:
     """Return ``boards`` with the rank range of each row, or the reason why it has none.
 
-    ``store``: where draws are kept from build to build; None keeps none.
+    ``store``: where draws and ranges are kept from build to build; None keeps none. ``sightings``: what is
+    known of the files (None: each is read).
     """
-    known = [store.draws(board.slug) if store else {} for board in boards]
-    places = [
-        Place(i, j, _key(row)) for i, board in enumerate(boards) for j, row in enumerate(board.rows) if row.ok
-    ]
-    jobs = [
-        lambda some=some: [
-            _drawn(boards[p.board].rows[p.row], known[p.board].get(p.key), results) for p in some
-        ]
-        for some in chunks(places, CHUNK)
-    ]
-    found = [draws for part in run_jobs(jobs, processes) for draws in part]
+    seen = sightings or Sightings()
+    intact = {
+        m.run.path: _intact(m.run, results, seen) for b in boards for row in b.rows for m in row.counted
+    }
+    kept = [_kept(board, store, intact) for board in boards]
+    known = [store.draws(b.slug) if store and k is None else {} for b, k in zip(boards, kept, strict=True)]
     drawn: list[dict[int, RowDraws | str]] = [{} for _ in boards]
-    for place, draws in zip(places, found, strict=True):
-        drawn[place.board][place.row] = known[place.board][place.key] if draws is None else draws
-    if store:
-        for i, board in enumerate(boards):
-            _keep(store, board, {p.key: drawn[i][p.row] for p in places if p.board == i}, known[i])
-    return tuple(with_ranges(board, draws) for board, draws in zip(boards, drawn, strict=True))
+    missing = []
+    for i, board in enumerate(boards):
+        for j, row in enumerate(board.rows) if kept[i] is None else ():
+            found = known[i].get(_key(row)) if row.ok else None
+            if found and all(intact[measured.run.path] for measured in row.counted):
+                drawn[i][j] = found
+            elif row.ok:
+                missing.append(Place(i, j))
+    jobs = [
+        lambda some=some: [_drawn(boards[place.board].rows[place.row], results) for place in some]
+        for some in chunks(missing, CHUNK)
+    ]
+    draws = [each for part in run_jobs(jobs, processes) for each in part]
+    for place, each in zip(missing, draws, strict=True):
+        drawn[place.board][place.row] = each
+    return tuple(
+        _ranged(board, drawn[i], store, known[i]) if last is None else _with(board, last)
+        for i, (board, last) in enumerate(zip(boards, kept, strict=True))
+    )
 
 
-def _drawn(row: Row, known: RowDraws | None, results: Path) -> RowDraws | str | None:
-    """Return a row's draws or why it has none; None where ``known`` are they."""
-    if known and all(_intact(measured.run, results) for measured in row.counted):
-        return None
+def _drawn(row: Row, results: Path) -> RowDraws | str:
+    """Return a row's draws or why it has none."""
     try:
         return row_draws(row, results)
     except RecordError as error:
         return str(error)
 
 
-def _intact(run: Run, results: Path) -> bool:
+def _intact(run: Run, results: Path, sightings: Sightings) -> bool:
+    """Whether the counts by image beside a record are those it was written with."""
     try:
-        read_content(run.record, results / run.path)
+        name = images_name(run.record)
     except RecordError:
         return False
-    return True
+    beside = f"{results}/{run.path}".rpartition("/")[0]
+    return sightings.digest(f"{beside}/{name}") == run.record.images_digest
+
+
+def _kept(board: Board, store: Store | None, intact: Mapping[str, bool]) -> KeptRanges | None:
+    """Return the ranges of the last build, where nothing they follow from has changed."""
+    kept = store.ranges(board.slug) if store else None
+    whole = all(intact[measured.run.path] for row in board.rows for measured in row.counted)
+    return kept if kept and whole and kept.key == _board_key(board) else None
+
+
+def _with(board: Board, kept: KeptRanges) -> Board:
+    rows = [
+        replace(row, ranges=ranges, unranged=unranged)
+        for row, ranges, unranged in zip(board.rows, kept.ranges, kept.unranged, strict=True)
+    ]
+    return replace(board, rows=tuple(rows))
+
+
+def _ranged(
+    board: Board, draws: Mapping[int, RowDraws | str], store: Store | None, known: Mapping[str, RowDraws]
+) -> Board:
+    """Return a board with the ranges that its rows' draws give, and keep both."""
+    found = with_ranges(board, draws)
+    if store:
+        _keep(store, board, {_key(board.rows[i]): each for i, each in draws.items()}, known)
+        ranges, unranged = tuple(row.ranges for row in found.rows), tuple(row.unranged for row in found.rows)
+        store.keep_ranges(board.slug, KeptRanges(_board_key(board), ranges, unranged))
+    return found
 
 
 def _keep(
@@ -83,3 +124,9 @@ def _keep(
 def _key(row: Row) -> str:
     """Return a digest of the records of a row, which name the files they are drawn from by digest."""
     return sha256_of(repr([measured.run.digest for measured in row.counted]).encode())
+
+
+def _board_key(board: Board) -> str:
+    """Return a digest of what the ranges of a board follow from, beside the files that the records name."""
+    rows = [(row.ok, _key(row), [row.mean(column) for column in RANKED]) for row in board.rows]
+    return sha256_of(repr(rows).encode())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -129,12 +129,11 @@ def _step_lines(record: Record) -> tuple[StepLine, ...]:
 
 
 def _flat(part: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    items = [(f.name, getattr(part, f.name)) for f in fields(part)] if is_dataclass(part) else part.items()
-    for name, value in items:
+    for name, value in (part if isinstance(part, Mapping) else vars(part)).items():
         if (not prefix and name in _NOT_IN_LISTS) or name in _LISTED_APART:
             continue
         path = f"{prefix}{name}"
-        if is_dataclass(value) or isinstance(value, Mapping):
+        if hasattr(value, "__dict__") or isinstance(value, Mapping):
             yield from _flat(value, f"{path} · ")
         else:
             yield path, value

@@ -1,4 +1,4 @@
-"""What a build keeps for the next one beside the site: records as they were read, and draws of rows.
+"""What a build keeps for the next one beside the site: records as read, draws and ranges of rows, files seen.
 
 Each entry is known by the digest of the files and code it was made from, so that nothing is shown which a
 build without it would not show. What cannot be read or written costs only the time to make it again.
@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,13 +27,23 @@ import benchmark.metrics
 import benchmark.record
 from benchmark.data.index import default_cache
 from benchmark.record import sha256_of, write_atomic
+from reports.bootstrap import RankRange
 from reports.ranges import RowDraws
 from reports.runs import Run
+from reports.sightings import Sighting, Sightings
 
 SHARDS = 16
 _SEAL_BYTES = 32
-_SOURCES = ("load", "runs", "perimage", "bootstrap", "ranges")
+_SOURCES = ("load", "runs", "compact", "perimage", "bootstrap", "ranges", "resampling", "sightings")
 _PACKAGES = ("numpy", "pydantic")
+
+
+class KeptRanges(NamedTuple):
+    """Rank ranges of a board's rows in their order, or why a row has none; ``key``: what they follow from."""
+
+    key: str
+    ranges: tuple[Mapping[str, RankRange], ...]
+    unranged: tuple[str, ...]
 
 
 class Store:
@@ -46,16 +57,31 @@ class Store:
     def runs(self) -> dict[str, Run]:
         """Return the runs of the last build by path; each has the digest of the file it was read from."""
         found: dict[str, Run] = {}
-        with _without_gc():
-            for shard in range(SHARDS):
-                content = self._read(f"runs-{shard}")
-                found |= pickle.loads(content) if content else {}
+        for shard in range(SHARDS):
+            found |= self._unpickled(f"runs-{shard}") or {}
         return found
 
     def keep_runs(self, shard: int, runs: Iterable[Run]) -> None:
         """Keep the runs of one shard, of which :func:`shard_of` says which they are."""
-        kept = {run.path: run for run in runs}
-        self._write(f"runs-{shard}", pickle.dumps(kept, protocol=pickle.HIGHEST_PROTOCOL))
+        self._pickle(f"runs-{shard}", {run.path: run for run in runs})
+
+    def sightings(self) -> dict[str, Sighting]:
+        """Return what the last build knew of files by their paths."""
+        return self._unpickled("sightings") or {}
+
+    def keep_sightings(self, sightings: Sightings) -> None:
+        """Keep what a build has seen of files."""
+        if sightings.news:
+            self._pickle("sightings", sightings.fresh)
+
+    def ranges(self, board: str) -> KeptRanges | None:
+        """Return the rank ranges of a board's rows, and what they follow from."""
+        found: KeptRanges | None = self._unpickled(f"ranges-{board}")
+        return found
+
+    def keep_ranges(self, board: str, ranges: KeptRanges) -> None:
+        """Keep the rank ranges of a board's rows."""
+        self._pickle(f"ranges-{board}", ranges)
 
     def draws(self, board: str) -> dict[str, RowDraws]:
         """Return the draws of a board's rows by their keys."""
@@ -82,6 +108,16 @@ class Store:
             if not path.name.startswith(f"{self._name}-"):
                 with suppress(OSError):
                     path.unlink()
+
+    def _unpickled(self, name: str) -> Any:
+        content = self._read(name)
+        if not content:
+            return None
+        with _without_gc():
+            return pickle.loads(content)
+
+    def _pickle(self, name: str, value: object) -> None:
+        self._write(name, pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL))
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{self._name}-{name}"

@@ -28,6 +28,7 @@ from reports.bootstrap import (
     interval,
     over_seeds,
     rank_ranges,
+    resampled_accuracy,
     resampled_scores,
     seed_picks,
 )
@@ -161,6 +162,31 @@ def test_every_draw_equals_the_benchmarks_own_score_of_the_drawn_images(
         drawn = sum(int(weight) * matrix for weight, matrix in zip(weights, matrices, strict=True))
         final = score([*confusions[:-1], drawn], [s.classes for s in record.steps], place.background).final
         assert (found.all[b], found.old[b], found.new[b]) == pytest.approx((final.all, final.old, final.new))
+
+
+def test_runs_scored_together_have_the_bits_of_each_alone() -> None:
+    random = np.random.default_rng(2)
+    overlaps = []
+    for images, outputs, largest in ((9, 3, 50), (9, 3, 2**30), (9, 3, 50), (9, 22, 50), (5, 22, 50)):
+        correct = random.integers(0, largest, (images, outputs)) * (random.random((images, outputs)) < 0.2)
+        overlaps.append(
+            ImageOverlap(SET, correct * 1.0, correct * random.integers(1, 3, correct.shape) * 1.0)
+        )
+    alone = [resampled_scores(overlap, 2, True, 100).all for overlap in overlaps]
+    assert any(np.isnan(values).any() for values in alone)
+    for single, together in zip(alone, resampled_accuracy(overlaps, 100), strict=True):
+        assert single.tobytes() == together.tobytes()
+
+
+def test_a_rows_runs_are_scored_a_few_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(3):
+        image_factory.write(make("mib", MSRC_16_5, seed=seed), tmp_path, 20)
+    (row,) = _board(tmp_path).rows
+    runs = [run_draws(measured.run, tmp_path) for measured in row.counted]
+    expected = over_seeds([100 * run.scores.all for run in runs], runs[0].test_set)
+    for together in (1, 2, 10):
+        monkeypatch.setattr("reports.ranges.TOGETHER", together)
+        assert row_draws(row, tmp_path).percent.tobytes() == expected.tobytes()
 
 
 def test_seeds_are_resampled_within_a_row() -> None:
