@@ -74,7 +74,9 @@ def pixel_sums(
     ``target`` (B, H, W): labels to take the logits of. ``previous_logits`` (B, ``old_classes``, H, W).
     """
     values = at_least_float32(logits)
-    index = None if target is None else torch.where(target == ignore_index, 0, target.long()).unsqueeze(1)
+    index = None
+    if target is not None:
+        index = torch.where(target == ignore_index, 0, target.long()).clamp(min=0).unsqueeze(1)
     probability = None
     if previous_logits is not None:
         probability = at_least_float32(previous_logits.detach()).softmax(1).to(values.dtype)
@@ -138,11 +140,13 @@ def _group(logits: Tensor) -> _Group:
     size = logits.shape[1]
     if not size:
         return _Group(0, logits, logits, logits, None)
-    largest = logits.amax(1, keepdim=True)
+    largest = logits.amax(1, keepdim=True).clamp(min=torch.finfo(logits.dtype).min)
     shifted = logits - largest
     exponential = shifted.exp()
     total = exponential.sum(1, keepdim=True)
-    return _Group(size, shifted, exponential, total, (largest + total.log()).squeeze(1))
+    logsumexp = (largest + total.log()).squeeze(1)
+    # 1 or more, or 0 where every class of the group is ruled out by a logit of -inf.
+    return _Group(size, shifted, exponential, total.clamp(min=1), logsumexp)
 
 
 def _spread(exponential: Tensor, total: Tensor, gradient: Tensor | None, out: Tensor) -> None:

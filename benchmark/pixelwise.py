@@ -34,7 +34,7 @@ def nearest_labels(labels: Tensor, size: tuple[int, int]) -> Tensor:
     """Return labels or a mask (..., H, W) at ``size`` (h, w): row i is row floor(i H / h), columns likewise.
 
     In integers: ``interpolate`` finds the source row in floating point and is off by one for some sizes.
-    A whole number of rows and columns apart, they are a view.
+    A whole number of rows and columns apart, they are a strided view.
     """
     (height, width), (rows, columns) = labels.shape[-2:], size
     if height % rows == 0 and width % columns == 0:

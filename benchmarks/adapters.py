@@ -90,7 +90,10 @@ class Runner(StepRunner):
         yield from map(self._lesson(view, contract).batch, self.raw)
 
     def _lesson(self, view: StepView, contract: Contract) -> Lesson:
-        return replace(super()._lesson(view, contract), batches=lambda start: cycle(self.raw))
+        return replace(
+            super()._lesson(view, contract),
+            batches=lambda start: islice(cycle(self.raw), start % len(self.raw), None),
+        )
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,7 @@ def measure(specs: list[str], protocol: Protocol, device: str, rounds: int) -> d
     turns[TEACHER] = teacher.look
     for turn in turns.values():
         turn(BLOCK)
-    pairs: dict[str, list[Pair]] = {name: [] for name in turns}
+    pairs: dict[str, list[Turns]] = {name: [] for name in turns}
     for _ in tqdm(range(rounds), desc="seconds", leave=False):
         for name, turn in turns.items():
             pairs[name].append(side_by_side(turn, turns[REFERENCE], teacher.lesson.runtime.device))
@@ -186,20 +189,22 @@ def measure(specs: list[str], protocol: Protocol, device: str, rounds: int) -> d
     }
 
 
-class Pair(NamedTuple):
+class Turns(NamedTuple):
     """Seconds of as many iterations of a method and of the reference, which took turns."""
 
     own: float
     reference: float
 
 
-def side_by_side(turn: Callable[[int], None], reference: Callable[[int], None], device: torch.device) -> Pair:
+def side_by_side(
+    turn: Callable[[int], None], reference: Callable[[int], None], device: torch.device
+) -> Turns:
     """Let two take turns, an iteration about: the processor's speed is not the same for a second."""
     own = other = 0.0
     for _ in range(BLOCK):
         own += seconds(turn, device)
         other += seconds(reference, device)
-    return Pair(own, other)
+    return Turns(own, other)
 
 
 def seconds(turn: Callable[[int], None], device: torch.device) -> float:

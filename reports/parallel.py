@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from threadpoolctl import threadpool_limits
+
 Result = TypeVar("Result")
 _jobs: Sequence[Callable[[], Any]] = ()
 
@@ -26,12 +28,17 @@ def run_jobs(jobs: Sequence[Callable[[], Result]], processes: int | None = None)
     frozen = gc.get_freeze_count()
     gc.freeze()  # a collection in a fork would touch, and so copy, every object it inherited
     try:
-        with multiprocessing.get_context("fork").Pool(count) as pool:
+        with multiprocessing.get_context("fork").Pool(count, initializer=_one_thread) as pool:
             return pool.map(_run, range(len(jobs)), chunksize=1)
     finally:
         _jobs = ()
         if not frozen:
             gc.unfreeze()
+
+
+def _one_thread() -> None:
+    """Keep numpy's matrix products to one thread: as many processes as CPUs would fight over them."""
+    threadpool_limits(1)
 
 
 def _run(index: int) -> Any:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import re
 import zipfile
-import zlib
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
@@ -13,18 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmark.errors import RecordError
+from benchmark.plainarrays import UNREADABLE, plain_array
 from benchmark.record import Record, sha256_of
 
 Floats = npt.NDArray[np.float64]
 LARGEST_MEMBER = 2**28
 """Bytes an array may unpack to: a thousand times that of the largest test set here."""
-_HEAD = re.compile(
-    rb"\x93NUMPY\x01\x00..\{'descr': '(?P<order>[<|])(?P<kind>[uU])(?P<size>\d{1,4})', "
-    rb"'fortran_order': False, 'shape': \((?P<length>\d{1,12}),\), \} *\n",
-    re.DOTALL,
-)
-"""How an array begins: numpy.lib.format, version 1.0."""
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
 class ImageOverlap(NamedTuple):
@@ -62,9 +54,14 @@ def read_overlap(record: Record, path: Path, step: int = -1) -> ImageOverlap:
     number = range(len(record.steps))[step]
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            names = _array(archive, "names", "U")
-            cells = Cells(*(_array(archive, f"step{number}_{field}", "u") for field in Cells._fields))
-    except _UNREADABLE as error:
+            names = plain_array(archive, "names", "U", LARGEST_MEMBER)
+            cells = Cells(
+                *(
+                    plain_array(archive, f"step{number}_{field}", "u", LARGEST_MEMBER)
+                    for field in Cells._fields
+                )
+            )
+    except UNREADABLE as error:
         raise RecordError(f"{record.images_file!r} cannot be read: {error}") from error
     shape = _fits(cells, record, number, len(names))
     return _overlap(sha256_of("\n".join(names.tolist()).encode()), cells, len(names), shape)
@@ -98,21 +95,6 @@ def read_content(record: Record, path: Path) -> bytes:
     return content
 
 
-def _array(archive: zipfile.ZipFile, name: str, kind: str) -> npt.NDArray[Any]:
-    """Return a member that must be one-dimensional and of ``kind``; no object is ever unpickled."""
-    info = archive.getinfo(f"{name}.npy")
-    if info.file_size > LARGEST_MEMBER:
-        raise ValueError(f"{name} unpacks to {info.file_size} bytes, expected {LARGEST_MEMBER} or fewer")
-    content = archive.read(info)
-    head = _HEAD.match(content)
-    if head is None or head["kind"] != kind.encode():
-        raise ValueError(
-            f"{name} begins with {content[:60]!r}, expected a list of {kind!r} in numpy's format"
-        )
-    dtype = np.dtype((head["order"] + head["kind"] + head["size"]).decode())
-    return np.frombuffer(content, dtype, int(head["length"]), head.end())
-
-
 def _fits(cells: Cells, record: Record, step: int, images: int) -> tuple[int, ...]:
     """Return the shape of the step's matrix, which the cells must sum to."""
     matrix = np.asarray(record.steps[step].confusion, dtype=np.int64)
@@ -120,7 +102,7 @@ def _fits(cells: Cells, record: Record, step: int, images: int) -> tuple[int, ..
     same = len({len(part) for part in cells}) == 1
     if not same or any(part.size and part.max() >= n for part, n in zip(cells, limits, strict=False)):
         raise RecordError(f"{record.images_file!r} has cells of step {step} beyond its images or classes")
-    flat = cells.row.astype(np.int64) * matrix.shape[1] + cells.column
+    flat = cells.row.astype(np.int64) * matrix.shape[1] + cells.column.astype(np.int64)
     summed = np.bincount(flat, cells.count, matrix.size).reshape(matrix.shape)
     if not np.array_equal(summed, matrix):
         raise RecordError(f"{record.images_file!r} does not sum to the confusion matrix of step {step}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -56,14 +57,23 @@ def test_penalty_gives_old_parameters_and_importance_nothing_to_learn() -> None:
     assert new.grad.item() == 6
 
 
-def test_penalty_hands_over_its_own_gradient_once_backward_has_been() -> None:
+def test_penalty_hands_over_half_of_its_gradient() -> None:
     new = [leaf(torch.tensor([2.0, 5.0])), leaf(torch.tensor([[1.0]]))]
     old = [torch.tensor([1.0, 1.0]), torch.tensor([[3.0]])]
     penalty = losses.quadratic_penalty(new, old, [torch.tensor([3.0, 0.5]), torch.tensor([[2.0]])])
     (10 * penalty.value + new[0].sum()).backward()
-    # 10 * 2 W (p - p_old); the parameter's own gradient has the other term's 1 on top.
-    assert [g.flatten().tolist() for g in penalty.gradients] == [[60, 40], [-80]]
+    assert [pull.flatten().tolist() for pull in penalty.pull] == [[3, 2], [-4]]
+    assert not any(pull.requires_grad for pull in penalty.pull)
+    # 10 * 2 W (p - p_old), and the other term's 1 in the first tensor.
     assert [p.grad.flatten().tolist() for p in new] == [[61, 41], [-80]]
+
+
+def test_penalty_is_in_single_precision_under_autocast() -> None:
+    new, old = [leaf(torch.full((1000,), 2.0))], [torch.full((1000,), 1.0)]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        penalty = losses.quadratic_penalty(new, old, [torch.full((1000,), 1.002)])
+    assert penalty.value.dtype == torch.float32
+    assert penalty.value.item() == pytest.approx(1002)
 
 
 EMPTY_WHEN_IGNORED = [
@@ -180,6 +190,18 @@ def test_a_group_of_classes_that_is_out_of_the_running_keeps_its_gradient(far: f
         assert value.item() == pytest.approx(300, abs=3)
     torch.testing.assert_close(grads[0].double(), grads[1], rtol=1e-4, atol=1e-6)
     assert grads[0].abs().max() > 0.5
+
+
+def test_classes_that_are_ruled_out_have_no_part_in_it() -> None:
+    """Logits of -inf, as a method may give outputs it has switched off, and labels below 0, which are old."""
+    z = torch.tensor([1.0, 3.0, -math.inf, -math.inf]).view(1, 4, 1, 1)
+    for label in (0, -7):
+        logits = leaf(z)
+        value = losses.unbiased_cross_entropy(logits, torch.full((1, 1, 1), label), 2)
+        value.backward()
+        assert value.item() == pytest.approx(0, abs=1e-6)
+        assert logits.grad is not None
+        assert logits.grad.abs().max() < 1e-6
 
 
 def test_prototype_terms_are_at_rest_on_the_prototypes() -> None:

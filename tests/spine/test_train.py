@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -159,11 +159,46 @@ def test_the_preset_chooses_the_optimiser(preset, optimiser, kind):
         assert (made.defaults["momentum"], made.defaults["nesterov"]) == (0.75, True)
 
 
+@pytest.mark.parametrize("kind", ["dense", "part of a larger tensor"])
+def test_adamw_makes_the_update_of_the_plain_one(preset: ModelPreset, kind: str) -> None:
+    """A fused update would walk over what lies in the gaps of a tensor that is part of a larger one."""
+    whole = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+    parameters = []
+    for _ in range(2):
+        values = whole.clone()
+        parameters.append(torch.nn.Parameter(values if kind == "dense" else values[:, :2]))
+    ours, plain = parameters
+    model = cast(Any, torch.nn.ParameterList([ours]))
+    adamw = replace(preset, optimiser="adamw", learning_rate=0.05, weight_decay=0.1)
+    state = make_train_state(model, [ParamGroup((ours,))], adamw, FIRST, {})
+    second = torch.optim.AdamW([plain], lr=0.05, weight_decay=0.1, fused=False)
+    assert state.optimiser.defaults["fused"] is (kind == "dense")
+    for seed in range(3):
+        gradient = torch.randn(ours.shape, generator=torch.Generator().manual_seed(seed))
+        ours.grad, plain.grad = gradient.clone(), gradient.clone()
+        state.optimiser.step()
+        second.step()
+    torch.testing.assert_close(ours, plain, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_a_parameter_may_get_its_first_gradient_late(preset: ModelPreset, kind: str) -> None:
+    first, late = (torch.nn.Parameter(torch.ones(3)) for _ in range(2))
+    model = cast(Any, torch.nn.ParameterList([first, late]))
+    chosen = replace(preset, optimiser=kind)
+    state = make_train_state(model, [ParamGroup((first, late))], chosen, FIRST, {})
+    for iteration in range(3):
+        first.grad = torch.ones(3)
+        late.grad = torch.ones(3) if iteration else None
+        state.optimiser.step()
+        assert (late < 1).all() == (iteration > 0)
+
+
 def by_hand(
     model: SegModel, preset: ModelPreset, loss: Callable[..., torch.Tensor], classes: int
 ) -> list[float]:
     """Train ``model`` as any script would; return the loss of every iteration."""
-    optimiser = SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4, nesterov=True, fused=True)
+    optimiser = SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4, nesterov=True)
     mean = torch.tensor(preset.mean).view(1, 3, 1, 1) * 255
     std = torch.tensor(preset.std).view(1, 3, 1, 1) * 255
     model.train()
