@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from benchmark.measure.operators import suspects
 from reports.columns import BY_KEY, COLUMNS, number
 from reports.runs import Run
 
@@ -127,10 +126,8 @@ def _lower_bounds(runs: Iterable[Run]) -> Iterator[Doubt]:
     """A count that took a product for zero is no count: the measures are None already, here is why."""
     seen: dict[str, str] = {}
     for run in runs:
-        compute = run.record.steps[-1].compute
-        hidden = {**suspects(compute.uncounted), **suspects(compute.train_uncounted)}
-        if hidden:
-            seen.setdefault(run.record.variant[:60], _listed(hidden))
+        if run.hidden:
+            seen.setdefault(run.record.variant[:60], _listed(run.hidden))
     for variant, operators in sorted(seen.items()):
         text = f"The counters took {operators} of {variant} for zero, which may hide multiply-adds:"
         yield Doubt(

@@ -51,6 +51,14 @@ class Run:
         return f"runs/{self.slug[-2:]}/{self.slug}"
 
     @cached_property
+    def hidden(self) -> tuple[str, ...]:
+        """Operators that its last step's counts took for zero and that may be products."""
+        if not self.record.steps:
+            return ()
+        compute = self.record.steps[-1].compute
+        return tuple({**suspects(compute.uncounted), **suspects(compute.train_uncounted)})
+
+    @cached_property
     def measures(self) -> Measures:
         """Every measure by the key of its column; all None where the run did not finish."""
         return _measures(self.record, self.scores)
