@@ -155,6 +155,11 @@ def _logits_contests(options: argparse.Namespace, classes: int) -> list[Contest]
             lambda z: losses.unbiased_distillation(z, teacher),
             lambda z: plain_unbiased_distillation(z, teacher),
         ),
+        contest(
+            "both unbiased terms",
+            lambda z: sum(losses.unbiased_cross_entropy_and_distillation(z, labels, teacher)),
+            lambda z: plain_unbiased_cross_entropy(z, labels, old) + plain_unbiased_distillation(z, teacher),
+        ),
     ]
 
 

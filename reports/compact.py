@@ -57,8 +57,8 @@ class Steps(Sequence[StepRecord]):
     __slots__ = ("_count", "_packed", "_steps")
 
     def __init__(self, steps: Sequence[StepRecord]) -> None:
-        self._packed, self._count = pickle.dumps(tuple(steps), pickle.HIGHEST_PROTOCOL), len(steps)
-        self._steps: tuple[StepRecord, ...] | None = None
+        self._steps: tuple[StepRecord, ...] | None = tuple(steps)
+        self._packed, self._count = pickle.dumps(self._steps, pickle.HIGHEST_PROTOCOL), len(steps)
 
     def __len__(self) -> int:
         return self._count
