@@ -9,6 +9,8 @@ softmax of its own takes two to three times as long.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -18,7 +20,8 @@ from torch.autograd.function import once_differentiable
 from benchmark.pixelwise import IGNORE, at_least_float32
 
 
-class PixelSums(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class PixelSums:
     """What a pixel's logits come to, each (B, H, W), in float32 at least; all but ``teacher`` with a graph.
 
     ``background``: its logit. ``rest``, ``new``: logsumexp over that group, None where it is empty.
@@ -34,17 +37,17 @@ class PixelSums(NamedTuple):
     gap: Tensor | None
     teacher: Tensor | None
 
-    @property
+    @cached_property
     def old(self) -> Tensor:
         """Logsumexp over background and the rest."""
         return _join(self.background, self.rest)
 
-    @property
+    @cached_property
     def background_or_new(self) -> Tensor:
         """Logsumexp over background and the new classes."""
         return _join(self.background, self.new)
 
-    @property
+    @cached_property
     def all(self) -> Tensor:
         """Logsumexp over all classes."""
         return _join(self.old, self.new)
