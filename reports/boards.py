@@ -17,7 +17,7 @@ from reports.bound import as_on_board
 from reports.columns import COLUMNS, Column
 from reports.comparable import Doubt, doubts, refused_counts
 from reports.load import when
-from reports.runs import Measures, Run, inputs, slug
+from reports.runs import Measures, Run, slug
 from reports.tables import Cell, aggregate
 
 RANKING: NetScoreBoard = "train"
@@ -44,7 +44,7 @@ class Measured(NamedTuple):
 
     def inputs(self, board: NetScoreBoard) -> NetScoreInputs:
         """Return NetScore's p and m of a finished run; m is None where its count is refused here."""
-        p, m = inputs(self.run.record, board)
+        p, m = self.run.inputs[board]
         return NetScoreInputs(p, None if self.measures[COUNT_OF[board]] is None else m)
 
 

@@ -92,6 +92,12 @@ def _run(one: Unread, results: Path) -> Run | LeftOut | None:
         return found
     run = scored(found)
     run = replace(run, record=compact(run.record))
-    for name in ("measures", "slug", "hardware", "hidden"):  # computed here, in the process that read it
+    for name in (
+        "measures",
+        "inputs",
+        "slug",
+        "hardware",
+        "hidden",
+    ):  # computed here, in the process that read it
         getattr(run, name)
     return run

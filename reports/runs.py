@@ -59,6 +59,11 @@ class Run:
         return tuple({**suspects(compute.uncounted), **suspects(compute.train_uncounted)})
 
     @cached_property
+    def inputs(self) -> Mapping[Board, NetScoreInputs]:
+        """NetScore's p and m on each of its boards; none where the run did not finish."""
+        return {board: inputs(self.record, board) for board in BOARDS} if self.ok else {}
+
+    @cached_property
     def measures(self) -> Measures:
         """Every measure by the key of its column; all None where the run did not finish."""
         return _measures(self.record, self.scores)
