@@ -160,10 +160,10 @@ def similarity_distillation(features: Tensor, previous_features: Tensor) -> Tens
 
 
 class Penalty(NamedTuple):
-    """A penalty's ``value``, and W (p - p_old) by parameter: half of its gradient, without a graph."""
+    """A penalty's ``value``, and by parameter what backward, which fills it in, has added to its gradient."""
 
     value: Tensor
-    pull: tuple[Tensor, ...]
+    gradients: tuple[Tensor, ...]
 
 
 def quadratic_penalty(
@@ -172,13 +172,13 @@ def quadratic_penalty(
     """Return the sum of W (p - p_old)^2 over tensors of equal shapes, as EWC, RW and SI punish change.
 
     EWC (Kirkpatrick et al., PNAS 2017), without the factor 1/2, as in the published code whose weights
-    are in use. At least one tensor. What the value is made of is returned with it, as it takes as long to
-    make.
+    are in use. At least one tensor. Goes backward once: its gradient is made in place of what the value was
+    made of, and handed over, as making it again would take as long as the value.
     """
     if not len(parameters) == len(anchors) == len(importance):
         raise ValueError(f"{len(parameters)} parameters, {len(anchors)} anchors, {len(importance)} weights")
-    value, *pull = _QuadraticPenalty.apply(len(parameters), *parameters, *anchors, *importance)
-    return Penalty(value, tuple(pull))
+    value, *gradients = _QuadraticPenalty.apply(len(parameters), *parameters, *anchors, *importance)
+    return Penalty(value, tuple(gradients))
 
 
 class _QuadraticPenalty(torch.autograd.Function):
@@ -201,8 +201,9 @@ class _QuadraticPenalty(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor, *_: Any) -> Any:
-        pull = ctx.saved_tensors
-        return None, *torch._foreach_mul(pull, 2 * gradient), *[None] * (2 * len(pull))
+        pull = ctx.saved_tensors  # raises where they were scaled already
+        torch._foreach_mul_(pull, 2 * gradient)
+        return None, *pull, *[None] * (2 * len(pull))
 
 
 def scaled_importance(importance: Tensor) -> Tensor:

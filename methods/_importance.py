@@ -2,7 +2,7 @@
 
 In ``state``, by parameter name: what a method keeps from step to step, and, while a step lasts, the
 ``anchor`` (the parameter at its start) and the ``importance`` W; from ``loss`` to ``after_backward`` the
-``pull``, of which the penalty's gradient is a multiple.
+``pull``, which backward turns into the penalty's gradient in place.
 """
 
 from __future__ import annotations
@@ -84,13 +84,13 @@ class ImportanceMethod(Method):
                 self.pick(state, "anchor", importance),
                 list(importance.values()),
             )
-            self.put(state, "pull", dict(zip(importance, penalty.pull, strict=True)))
+            self.put(state, "pull", dict(zip(importance, penalty.gradients, strict=True)))
             terms["penalty"] = self.penalty * penalty.value
         return terms
 
     @torch.no_grad()
     def gradients(self, model: SegModel, state: State) -> Iterator[Gradients]:
-        """Yield the gradients of the other terms: the penalty's share follows from what ``loss`` has kept.
+        """Yield the gradients of the other terms: the penalty's share, kept by ``loss``, is taken out.
 
         Of one parameter at a time on a CPU, whose caches then hold what is made of it; elsewhere of all.
         """
@@ -99,8 +99,7 @@ class ImportanceMethod(Method):
             found = {name: _gradient(values[name]) for name in names}
             for name in names:
                 if name in pulls:  # kept for nothing else: to write over it saves a tensor
-                    share = 2 * self.penalty
-                    found[name] = torch.sub(found[name], pulls[name], alpha=share, out=pulls[name])
+                    found[name] = torch.sub(found[name], pulls[name], out=pulls[name])
             yield Gradients(tuple(names), [values[name] for name in names], list(found.values()))
         for name in pulls:
             del state[f"{self.key}.pull.{name}"]

@@ -57,15 +57,18 @@ def test_penalty_gives_old_parameters_and_importance_nothing_to_learn() -> None:
     assert new.grad.item() == 6
 
 
-def test_penalty_hands_over_half_of_its_gradient() -> None:
+def test_penalty_hands_over_its_gradient_and_goes_backward_once() -> None:
     new = [leaf(torch.tensor([2.0, 5.0])), leaf(torch.tensor([[1.0]]))]
     old = [torch.tensor([1.0, 1.0]), torch.tensor([[3.0]])]
     penalty = losses.quadratic_penalty(new, old, [torch.tensor([3.0, 0.5]), torch.tensor([[2.0]])])
-    (10 * penalty.value + new[0].sum()).backward()
-    assert [pull.flatten().tolist() for pull in penalty.pull] == [[3, 2], [-4]]
-    assert not any(pull.requires_grad for pull in penalty.pull)
+    total = 10 * penalty.value + new[0].sum()
+    total.backward(retain_graph=True)
     # 10 * 2 W (p - p_old), and the other term's 1 in the first tensor.
+    assert [gradient.flatten().tolist() for gradient in penalty.gradients] == [[60, 40], [-80]]
     assert [p.grad.flatten().tolist() for p in new] == [[61, 41], [-80]]
+    assert not any(gradient.requires_grad for gradient in penalty.gradients)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        total.backward()
 
 
 def test_penalty_is_in_single_precision_under_autocast() -> None:
