@@ -16,6 +16,8 @@ from reports.sightings import Sightings, Stamp, stamp
 
 CHUNK = 200
 """Records read by one job; fewer in all are read without another process."""
+DERIVED = ("measures", "inputs", "slug", "hardware", "hidden")
+"""What is computed of a run in the process that reads it, and kept with it."""
 
 
 class Runs(NamedTuple):
@@ -92,12 +94,6 @@ def _run(one: Unread, results: Path) -> Run | LeftOut | None:
         return found
     run = scored(found)
     run = replace(run, record=compact(run.record))
-    for name in (
-        "measures",
-        "inputs",
-        "slug",
-        "hardware",
-        "hidden",
-    ):  # computed here, in the process that read it
+    for name in DERIVED:
         getattr(run, name)
     return run
