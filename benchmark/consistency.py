@@ -8,6 +8,7 @@ from benchmark.errors import RecordError
 from benchmark.record import Record, StepRecord
 
 LARGEST = 2**63 - 1
+_NUMBERS = (int, float)
 
 
 def check(record: Record) -> None:
@@ -58,5 +59,5 @@ def _largest(step: StepRecord) -> float:
     groups = [vars(step), vars(step.parameters), vars(step.compute), vars(step.seconds), *peaks]
     groups += [step.compute.uncounted, *(peak["parts"] for peak in peaks)]
     return max(
-        (value for group in groups for value in group.values() if isinstance(value, int | float)), default=0
+        (value for group in groups for value in group.values() if isinstance(value, _NUMBERS)), default=0
     )

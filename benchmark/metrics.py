@@ -95,7 +95,8 @@ def overlap(confusion: npt.ArrayLike, future: Literal["ignored", "background"] =
 def iou_by_output(confusion: npt.ArrayLike, convention: Convention = DEFAULT) -> tuple[float | None, ...]:
     """Return IoU of index 0 and of each class seen; None for one without pixels that is never predicted."""
     intersection, union = overlap(confusion, convention.future)
-    return tuple(int(i) / int(u) if u else None for i, u in zip(intersection, union, strict=True))
+    both = zip(intersection.tolist(), union.tolist(), strict=True)
+    return tuple(i / u if u else None for i, u in both)
 
 
 def mean(values: Iterable[float | None]) -> float | None:

@@ -200,7 +200,7 @@ class Record:
 
 
 _VERSION = re.compile(rb'"schema":\s*%d\s*[,}]' % SCHEMA)
-_CONSTANT = re.compile(rb"NaN|Infinity")
+_CONSTANTS = (b"NaN", b"Infinity")
 """What Python's JSON allows beyond JSON: in a number's place it is refused, in a text it is not."""
 
 
@@ -223,7 +223,7 @@ def read_record(path: Path) -> Record:
 
 def parse_record(text: bytes, path: Path) -> Record:
     """Validate the content of a record's file, as :func:`read_record` does; ``path`` is named in errors."""
-    if _VERSION.search(text) and not _CONSTANT.search(text):
+    if _VERSION.search(text) and not any(constant in text for constant in _CONSTANTS):
         try:
             return _adapter().validate_json(text, strict=True)
         except ValidationError:

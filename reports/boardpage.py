@@ -8,7 +8,7 @@ from typing import NamedTuple
 from reports.boards import RANKING, Board
 from reports.columns import BY_KEY, text, unit
 from reports.costfigures import cost_figures
-from reports.exports import board_rows, class_rows, export, netscore_rows, run_rows
+from reports.exports import board_rows, class_rows, netscore_rows, run_rows
 from reports.figures import (
     ACCURACY,
     COSTS,
@@ -25,6 +25,7 @@ from reports.publishedpage import beside
 from reports.runview import HeatLine, heat_cell, row_names
 from reports.statistics import board_counts
 from reports.summary import INPUTS, facts, leaders, netscores, tags, worked
+from reports.tables import export
 from reports.view import board_table, runs_table
 
 

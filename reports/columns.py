@@ -6,6 +6,7 @@ import math
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -69,6 +70,7 @@ _SCALES: dict[Kind, tuple[Unit, ...]] = {
     "ratio": (Unit("×", 1),),
 }
 _DECIMALS: dict[Kind, int] = {"percent": 1, "points": 1, "decibel": 2, "ratio": 2}
+_REMEMBERED = 2**14
 
 
 def unit(column: Column, values: Iterable[float | None]) -> Unit:
@@ -108,10 +110,13 @@ def significant(value: float) -> int:
     return 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
 
 
+@lru_cache(maxsize=_REMEMBERED)  # counts and memory are those of many runs
 def number(value: float, decimals: int | None = None) -> str:
     """Print ``value`` with ``decimals`` digits after the point, or three significant ones."""
     decimals = significant(value) if decimals is None else decimals
     if abs(value) >= 1e15 or (decimals > 6 and value):
         return f"{value:.2e}"
-    shown = f"{value:,.{decimals}f}".replace(",", "\u202f").replace("-", "\u2212")
-    return shown.removeprefix("\u2212") if not any(c in "123456789" for c in shown) else shown
+    shown = f"{value:,.{decimals}f}".replace(",", "\u202f")
+    if not shown.startswith("-"):
+        return shown
+    return f"\u2212{shown[1:]}" if any(c in "123456789" for c in shown) else shown[1:]

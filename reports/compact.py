@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -51,21 +52,39 @@ class Matrix:
         return rows if dtype is None else rows.astype(dtype)
 
 
-class Steps(Sequence[StepRecord]):
-    """The steps of a record, unpacked where one is looked at: most builds look at those of few records."""
+Packed = tuple[bytes, int, str]
+"""The parts of a :class:`Matrix`."""
 
-    __slots__ = ("_count", "_packed", "_steps")
+
+class Steps(Sequence[StepRecord]):
+    """The steps of a record, unpacked where one is looked at: most builds look at those of few records.
+
+    Their confusion matrices lie beside them, as what looks at many records looks at these alone.
+    """
+
+    __slots__ = ("_matrices", "_packed", "_steps")
 
     def __init__(self, steps: Sequence[StepRecord]) -> None:
-        self._steps: tuple[StepRecord, ...] | None = tuple(steps)
-        self._packed, self._count = pickle.dumps(self._steps, pickle.HIGHEST_PROTOCOL), len(steps)
+        self._matrices = tuple(_packed(step.confusion) for step in steps)
+        bare = tuple(replace(step, confusion=()) for step in steps)
+        self._packed = pickle.dumps(bare, pickle.HIGHEST_PROTOCOL)
+        self._steps: tuple[StepRecord, ...] | None = self._whole(bare)
+
+    @property
+    def confusions(self) -> tuple[Matrix, ...]:
+        """The matrix after each step."""
+        return tuple(Matrix(*parts) for parts in self._matrices)
+
+    def _whole(self, bare: Sequence[StepRecord]) -> tuple[StepRecord, ...]:
+        whole: Any = zip(bare, self.confusions, strict=True)
+        return tuple(replace(step, confusion=matrix) for step, matrix in whole)
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._matrices)
 
     def __getitem__(self, place: Any) -> Any:
         if self._steps is None:
-            self._steps = pickle.loads(self._packed)
+            self._steps = self._whole(pickle.loads(self._packed))
         return self._steps[place]
 
     def __iter__(self) -> Iterator[StepRecord]:
@@ -76,19 +95,24 @@ class Steps(Sequence[StepRecord]):
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __getstate__(self) -> tuple[bytes, int]:
-        return self._packed, self._count
+    def __getstate__(self) -> tuple[bytes, tuple[Packed, ...]]:
+        return self._packed, self._matrices
 
-    def __setstate__(self, state: tuple[bytes, int]) -> None:
-        (self._packed, self._count), self._steps = state, None
+    def __setstate__(self, state: tuple[bytes, tuple[Packed, ...]]) -> None:
+        (self._packed, self._matrices), self._steps = state, None
 
 
 def compact(record: Record) -> Record:
     """Return a record of the same content, which takes a third of the memory and of the time to unpickle."""
-    steps: Any = Steps([replace(step, confusion=_matrix(step.confusion)) for step in record.steps])
+    steps: Any = Steps(record.steps)
     shared = {name: _shared(getattr(record, name)) for name in SHARED}
     environment = _kept.setdefault(repr(record.environment), record.environment)
     return replace(record, steps=steps, environment=environment, **shared)
+
+
+def confusions(record: Record) -> Sequence[npt.ArrayLike]:
+    """Return the confusion matrix after each step, a compact record's without unpacking its steps."""
+    return record.steps.confusions if isinstance(record.steps, Steps) else [s.confusion for s in record.steps]
 
 
 _kept: dict[Any, Any] = {}
@@ -98,7 +122,8 @@ def _shared(value: Any) -> Any:
     return _kept.setdefault(value, value)
 
 
-def _matrix(rows: tuple[tuple[int, ...], ...]) -> Any:
-    values = np.array(rows, dtype=np.int64)
+def _packed(rows: Sequence[Sequence[int]]) -> Packed:
+    width = len(rows[0])
+    values = np.fromiter(chain.from_iterable(rows), np.int64, len(rows) * width)
     kind = "<u4" if values.max(initial=0) < 2**32 else "<i8"
-    return Matrix(values.astype(kind).tobytes(), values.shape[1], kind)
+    return values.astype(kind).tobytes(), width, kind

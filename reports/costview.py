@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from benchmark.measure.operators import suspects
@@ -177,6 +178,7 @@ def tone(part: str) -> int:
     return _TONE_OF.get(part, _OTHER)
 
 
+@lru_cache(maxsize=2**14)
 def amount(value: float, kind: Kind) -> str:
     """Print one number in the unit that suits it."""
     scale = scale_of(kind, [value])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from benchmark.metrics import BOARDS
 from benchmark.metrics import Board as NetScoreBoard
@@ -13,19 +13,6 @@ from reports.figures import mean_iou
 from reports.ranges import RANKED
 from reports.runs import Run
 from reports.runview import row_names
-from reports.tables import as_json, csv
-
-
-class Export(NamedTuple):
-    """A table in both formats."""
-
-    csv: bytes
-    json: bytes
-
-
-def export(rows: Sequence[Mapping[str, Any]]) -> Export:
-    """Return rows of the same keys in both formats."""
-    return Export(csv(rows, list(rows[0]) if rows else []), as_json(rows))
 
 
 def board_rows(board: Board) -> list[dict[str, Any]]:

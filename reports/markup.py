@@ -6,19 +6,47 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, nodes
+from jinja2.compiler import CodeGenerator, Frame
 from markupsafe import Markup, escape
 
+REMEMBERED = 2**14
+"""Values whose markup is kept, by type: markup and the text it equals are not escaped alike."""
 _CODE = re.compile(r"``(.+?)``")
 _JOINTS = re.compile(r"([:,=/_.+-])")
 _ARXIV = re.compile(r"\barXiv (\d{4}\.\d{4,5})\b")
 
 
+class _Printing(CodeGenerator):
+    """Templates that escape by ``Engine.printed`` what they print, but for the long results of macros."""
+
+    def _output_child_pre(
+        self, node: nodes.Expr, frame: Frame, finalize: CodeGenerator._FinalizeInfo
+    ) -> None:
+        plain = frame.eval_ctx.autoescape and not frame.eval_ctx.volatile and finalize.src is None
+        if plain and not isinstance(node, nodes.Call):
+            self.write("environment.printed(")
+        else:
+            super()._output_child_pre(node, frame, finalize)
+
+
+class Engine(Environment):
+    """jinja2 that remembers how a value is escaped: most of what a page says, many others say as well."""
+
+    code_generator_class = _Printing
+    printed = staticmethod(lru_cache(maxsize=REMEMBERED, typed=True)(escape))
+
+
 def environment() -> Environment:
     """Return jinja2 with escaping on for every template: by file name, ``.html.j2`` would go without."""
     loader = FileSystemLoader(Path(__file__).parent / "templates")
-    engine = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    engine = Engine(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
     )
     engine.filters["prose"] = prose
     engine.filters["breakable"] = breakable
@@ -32,7 +60,7 @@ def prose(text: str) -> Markup:
     return Markup(_ARXIV.sub(r'<a href="https://arxiv.org/abs/\1">arXiv \1</a>', marked))
 
 
-@lru_cache(maxsize=10_000, typed=True)  # typed: markup and the text it equals are not escaped alike
+@lru_cache(maxsize=REMEMBERED, typed=True)
 def name(text: str) -> Markup:
     """Return a name as HTML in which it stands by itself, whichever way it is written."""
     return Markup("<bdi>{}</bdi>").format(breakable(text))

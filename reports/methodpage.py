@@ -13,12 +13,13 @@ from benchmark.finding import method_files
 from reports.boards import Board, Row
 from reports.columns import BY_KEY
 from reports.docs import MethodDoc, read_method
-from reports.exports import board_row, export
+from reports.exports import board_row
 from reports.load import LeftOut
 from reports.pages import Site, root
 from reports.published import Line, adapter
 from reports.publishedpage import TITLES
 from reports.runs import slug
+from reports.tables import export
 from reports.view import Header, RowView, best_of, table
 
 COLUMNS = (

@@ -61,7 +61,7 @@ class Output:
         self._sightings = sightings or Sightings()
         self._start = f"{folder}/"
         self._before = _manifest(folder / MANIFEST)
-        self._made: set[Path] = set()
+        self._made: set[str] = set()
 
     def apart(self) -> Output:
         """Return an output to the same folder with a tally of its own, for :meth:`merge`."""
@@ -92,23 +92,32 @@ class Output:
             self._sightings.wrote(self._start + path, digest)
 
     def _write(self, path: str, content: bytes) -> None:
+        if not self.dry and self._create(path, content):
+            self.tally.changed.append(path)
+            return
         target = self.folder / path
-        former = _read(target)
-        if former == content:
+        if _read(target) == content:
             self.tally.unchanged += 1
             return
         self.tally.changed.append(path)
-        if self.dry:
-            return
-        if target.parent not in self._made:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._made.add(target.parent)
-        if former is None and not target.is_symlink():
-            target.write_bytes(content)
-            return
-        temporary = target.with_name(f".{target.name}.part")
-        temporary.write_bytes(content)
-        temporary.replace(target)
+        if not self.dry:
+            temporary = target.with_name(f".{target.name}.part")
+            temporary.write_bytes(content)
+            temporary.replace(target)
+
+    def _create(self, path: str, content: bytes) -> bool:
+        """Write a file where there is none; return whether there was none, nor a link that leads nowhere."""
+        name = self._start + path
+        folder = name.rpartition("/")[0]
+        if folder not in self._made:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self._made.add(folder)
+        try:
+            with open(name, "xb") as file:  # noqa: PTH123  # of thousands: a Path takes as long
+                file.write(content)
+        except FileExistsError:
+            return False
+        return True
 
     @contextmanager
     def part(self, name: str, key: str) -> Iterator[None]:

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from reports.boardpage import joint_accuracy
 from reports.boards import RANKING, Board, is_bound
 from reports.columns import COLUMNS
-from reports.exports import export
 from reports.figures import ACCURACY
 from reports.load import LeftOut
 from reports.methodpage import MethodEntry
@@ -16,6 +15,7 @@ from reports.output import Image
 from reports.pages import Picture, Site
 from reports.runs import Run
 from reports.summary import Leader, Tag, leaders, tags
+from reports.tables import export
 
 PICTURED = 6
 """Boards in the picture: those with the most rows."""

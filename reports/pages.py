@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment
 
-from reports.exports import Export
 from reports.figures import Figure, Styles
 from reports.output import Image, Output
 from reports.published import Papers
+from reports.tables import Export
 
 
 class Picture(NamedTuple):

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from benchmark.allocator import keep_freed_memory
+
 Result = TypeVar("Result")
 _jobs: Sequence[Callable[[], Any]] = ()
 
@@ -28,7 +30,7 @@ def run_jobs(jobs: Sequence[Callable[[], Result]], processes: int | None = None)
     frozen = gc.get_freeze_count()
     gc.freeze()  # a collection in a fork would touch, and so copy, every object it inherited
     try:
-        with multiprocessing.get_context("fork").Pool(count, initializer=_one_thread) as pool:
+        with multiprocessing.get_context("fork").Pool(count, initializer=_start) as pool:
             return pool.map(_run, range(len(jobs)), chunksize=1)
     finally:
         _jobs = ()
@@ -36,9 +38,10 @@ def run_jobs(jobs: Sequence[Callable[[], Result]], processes: int | None = None)
             gc.unfreeze()
 
 
-def _one_thread() -> None:
-    """Keep numpy's matrix products to one thread: as many processes as CPUs would fight over them."""
+def _start() -> None:
+    """Keep numpy to one thread, as processes would fight over more, and have it use its memory again."""
     threadpool_limits(1)
+    keep_freed_memory()
 
 
 def _run(index: int) -> Any:

@@ -14,7 +14,6 @@ from benchmark.protocol import Protocol
 from benchmark.protocols import JOINT, Family, family_files, load_family, load_protocol, preset_files
 from benchmark.record import sha256_of
 from reports.boards import REFERENCE, Board
-from reports.exports import export
 from reports.known import digest_here
 from reports.load import LeftOut
 from reports.pages import Site
@@ -23,6 +22,7 @@ from reports.published import DATASETS, Line
 from reports.rendered import Sample, rendered, write_samples
 from reports.runs import slug
 from reports.runview import Field
+from reports.tables import export
 
 SETTINGS_SAY = {
     "sequential": "images with a new class and none beyond those seen; new and old classes are labelled",

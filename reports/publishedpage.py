@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 from reports.boards import Board
 from reports.columns import number
-from reports.exports import export
 from reports.pages import Site
 from reports.papersfile import ALL
 from reports.published import CONVENTIONS, Convention, Line, published_lines, span
 from reports.runs import slug
 from reports.spread import Spread, spreads
+from reports.tables import export
 
 WIDEST = 20
 """Cells of the picture on the first page of published numbers."""

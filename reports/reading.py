@@ -12,7 +12,7 @@ from reports.compact import compact
 from reports.load import Found, LeftOut, newest, read_file, record_names
 from reports.parallel import chunks, run_jobs
 from reports.runs import Run, scored
-from reports.sightings import Sightings, Stamp, stamp
+from reports.sightings import Sightings, Stamp, lasting, stamp
 
 CHUNK = 200
 """Records read by one job; fewer in all are read without another process."""
@@ -50,7 +50,7 @@ def read_runs(
         if last and seen.known(path, before) == last.digest:
             runs[name] = last
         else:
-            unread.append(Unread(name, before, last))
+            unread.append(Unread(name, lasting(before), last))
     jobs = [lambda some=some: [_run(one, results) for one in some] for some in chunks(unread, CHUNK)]
     changed = []
     read = [entry for part in run_jobs(jobs, processes) for entry in part]
@@ -74,7 +74,7 @@ def read_runs(
 
 
 class Unread(NamedTuple):
-    """A record's file that has to be read, its stamp before that, and the run the last build read from it."""
+    """A record's file that has to be read, its lasting stamp before that, and the run of the last build."""
 
     name: str
     before: Stamp | None
@@ -84,7 +84,8 @@ class Unread(NamedTuple):
 def _run(one: Unread, results: Path) -> Run | LeftOut | None:
     """Return a record's run, or why it has none; None where it is what the last build read."""
     try:
-        content = (results / one.name).read_bytes()
+        with open(f"{results}/{one.name}", "rb") as file:  # noqa: PTH123  # of thousands: a Path takes as long
+            content = file.read()
     except OSError as error:
         return LeftOut(one.name, f"record {one.name} cannot be read: {error.strerror}")
     if one.last and one.last.digest == sha256_of(content):
@@ -92,8 +93,7 @@ def _run(one: Unread, results: Path) -> Run | LeftOut | None:
     found = read_file(content, one.name)
     if not isinstance(found, Found):
         return found
-    run = scored(found)
-    run = replace(run, record=compact(run.record))
+    run = scored(replace(found, record=compact(found.record)))
     for name in DERIVED:
         getattr(run, name)
     return run

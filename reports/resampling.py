@@ -14,7 +14,7 @@ from reports.parallel import chunks, run_jobs
 from reports.perimage import images_name
 from reports.ranges import RANKED, RowDraws, row_draws, with_ranges
 from reports.runs import Run
-from reports.sightings import Sightings
+from reports.sightings import Sightings, Stamp, lasting, stamp
 from reports.store import KeptRanges, Store
 
 CHUNK = 10
@@ -40,21 +40,19 @@ def with_rank_ranges(
     ``store``: where draws and ranges are kept from build to build; None keeps none. ``sightings``: what is
     known of the files (None: each is read).
     """
-    seen = sightings or Sightings()
-    intact = {
-        m.run.path: _intact(m.run, results, seen) for b in boards for row in b.rows for m in row.counted
-    }
-    kept = [_kept(board, store, intact) for board in boards]
+    counts = _Counts(results, sightings or Sightings())
+    kept = [_kept(board, store, counts) for board in boards]
     known = [store.draws(b.slug) if store and k is None else {} for b, k in zip(boards, kept, strict=True)]
     drawn: list[dict[int, RowDraws | str]] = [{} for _ in boards]
     missing = []
     for i, board in enumerate(boards):
         for j, row in enumerate(board.rows) if kept[i] is None else ():
             found = known[i].get(_key(row)) if row.ok else None
-            if found and all(intact[measured.run.path] for measured in row.counted):
+            if found and counts.intact(row):
                 drawn[i][j] = found
             elif row.ok:
                 missing.append(Place(i, j))
+                counts.will_be_read(row)
     jobs = [
         lambda some=some: [_drawn(boards[place.board].rows[place.row], results) for place in some]
         for some in chunks(missing, CHUNK)
@@ -62,6 +60,8 @@ def with_rank_ranges(
     draws = [each for part in run_jobs(jobs, processes) for each in part]
     for place, each in zip(missing, draws, strict=True):
         drawn[place.board][place.row] = each
+        if isinstance(each, RowDraws):
+            counts.were_intact(boards[place.board].rows[place.row])
     return tuple(
         _ranged(board, drawn[i], store, known[i]) if last is None else _with(board, last)
         for i, (board, last) in enumerate(zip(boards, kept, strict=True))
@@ -76,21 +76,46 @@ def _drawn(row: Row, results: Path) -> RowDraws | str:
         return str(error)
 
 
-def _intact(run: Run, results: Path, sightings: Sightings) -> bool:
-    """Whether the counts by image beside a record are those it was written with."""
-    try:
-        name = images_name(run.record)
-    except RecordError:
-        return False
-    beside = f"{results}/{run.path}".rpartition("/")[0]
-    return sightings.digest(f"{beside}/{name}") == run.record.images_digest
+class _Counts:
+    """The files of counts by image beside records: read here only where no job reads them anyway."""
+
+    def __init__(self, results: Path, sightings: Sightings) -> None:
+        self._results, self._sightings = str(results), sightings
+        self._before: dict[str, Stamp | None] = {}
+
+    def intact(self, row: Row) -> bool:
+        """Whether those of a row are the files that the records were written with."""
+        return all(self._intact(measured.run) for measured in row.counted)
+
+    def _intact(self, run: Run) -> bool:
+        path = self._path(run)
+        return path is not None and self._sightings.digest(path) == run.record.images_digest
+
+    def will_be_read(self, row: Row) -> None:
+        """Look at the files of a row before a job reads them."""
+        paths = filter(None, (self._path(measured.run) for measured in row.counted))
+        self._before |= {path: lasting(stamp(path)) for path in paths}
+
+    def were_intact(self, row: Row) -> None:
+        """Remember that a job found in the files of a row what the records were written with."""
+        for measured in row.counted:
+            path, digest = self._path(measured.run), measured.run.record.images_digest
+            if path is not None and digest is not None:
+                self._sightings.note(path, self._before[path], digest)
+
+    def _path(self, run: Run) -> str | None:
+        try:
+            name = images_name(run.record)
+        except RecordError:
+            return None
+        return f"{self._results}/{run.path}".rpartition("/")[0] + f"/{name}"
 
 
-def _kept(board: Board, store: Store | None, intact: Mapping[str, bool]) -> KeptRanges | None:
+def _kept(board: Board, store: Store | None, counts: _Counts) -> KeptRanges | None:
     """Return the ranges of the last build, where nothing they follow from has changed."""
     kept = store.ranges(board.slug) if store else None
-    whole = all(intact[measured.run.path] for row in board.rows for measured in row.counted)
-    return kept if kept and whole and kept.key == _board_key(board) else None
+    same = kept is not None and kept.key == _board_key(board)
+    return kept if same and all(map(counts.intact, board.rows)) else None
 
 
 def _with(board: Board, kept: KeptRanges) -> Board:

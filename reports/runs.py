@@ -10,6 +10,7 @@ from functools import cached_property
 from benchmark.measure.operators import suspects
 from benchmark.metrics import BOARDS, Board, NetScoreInputs, RunScores, netscore, netscore_inputs, score
 from benchmark.record import Compute, PeakBytes, Record, Seconds, StepRecord, sha256_of
+from reports.compact import confusions
 from reports.load import Found, hardware
 
 Measures = Mapping[str, float | None]
@@ -66,7 +67,7 @@ class Run:
     @cached_property
     def measures(self) -> Measures:
         """Every measure by the key of its column; all None where the run did not finish."""
-        return _measures(self.record, self.scores)
+        return _measures(self.record, self.scores, self.inputs)
 
 
 def scored(found: Found) -> Run:
@@ -74,7 +75,7 @@ def scored(found: Found) -> Run:
     record = found.record
     firsts = [sum(record.step_sizes[:t]) + 1 for t in range(len(record.step_sizes))]
     rows = [range(first, first + size) for first, size in zip(firsts, record.step_sizes, strict=True)]
-    scores = score([s.confusion for s in record.steps], rows, record.background)
+    scores = score(confusions(record), rows, record.background)
     return Run(found.path, record, scores, found.digest)
 
 
@@ -114,13 +115,13 @@ def comparable(compute: Compute) -> Compute:
     return replace(compute, train_flops=None) if suspects(compute.train_uncounted) else compute
 
 
-def _measures(record: Record, scores: RunScores) -> Measures:
+def _measures(record: Record, scores: RunScores, inputs: Mapping[Board, NetScoreInputs]) -> Measures:
     if record.status != "ok":
         return {}
-    return _accuracy(record, scores) | _size(record) | _memory(record) | _time(record)
+    return _accuracy(scores, inputs) | _size(record, inputs["train"]) | _memory(record) | _time(record)
 
 
-def _accuracy(record: Record, scores: RunScores) -> dict[str, float | None]:
+def _accuracy(scores: RunScores, inputs: Mapping[Board, NetScoreInputs]) -> dict[str, float | None]:
     final = scores.final
     percent = {
         "miou_all_percent": final.all,
@@ -130,14 +131,14 @@ def _accuracy(record: Record, scores: RunScores) -> dict[str, float | None]:
         "forgetting_points": scores.forgetting,
     }
     values = {key: None if value is None else 100 * value for key, value in percent.items()}
-    netscores = {f"netscore_{b}": netscore(values["miou_all_percent"], *inputs(record, b)) for b in BOARDS}
+    netscores = {f"netscore_{b}": netscore(values["miou_all_percent"], *costs) for b, costs in inputs.items()}
     return values | netscores
 
 
-def _size(record: Record) -> dict[str, float | None]:
+def _size(record: Record, train: NetScoreInputs) -> dict[str, float | None]:
     last = record.steps[-1]
     parameters, compute = last.parameters, comparable(last.compute)
-    per_image = inputs(record, "train").macs_billions
+    per_image = train.macs_billions
     return {
         "parameters_total": parameters.total,
         "parameters_trainable": parameters.trainable,

@@ -10,10 +10,12 @@ import numpy as np
 
 from benchmark.record import Record, StepRecord
 from reports.columns import number
+from reports.compact import confusions
 from reports.runs import Run
 
 _NOT_IN_LISTS = {"steps", "environment", "error", "confusion", "losses", "index", "classes"}
 _LISTED_APART = {"uncounted", "train_uncounted"}
+_PLAIN = (int, float, str, tuple, type(None))
 _MISTAKES = 12
 
 
@@ -103,9 +105,14 @@ class Measured(NamedTuple):
 
 def measured(record: Record) -> Measured:
     """Return every number of the steps, a line a field; what is null in all of them by name alone."""
-    lines = _step_lines(record)
-    known = tuple(line for line in lines if set(line.values) != {"–"})
-    return Measured(known, tuple(line.name for line in lines if line not in known))
+    known: list[StepLine] = []
+    unknown: list[str] = []
+    for line in _step_lines(record):
+        if set(line.values) == {"–"}:
+            unknown.append(line.name)
+        else:
+            known.append(line)
+    return Measured(tuple(known), tuple(unknown))
 
 
 def uncounted(record: Record) -> tuple[Field, ...]:
@@ -121,34 +128,34 @@ def uncounted(record: Record) -> tuple[Field, ...]:
 
 
 def _step_lines(record: Record) -> tuple[StepLine, ...]:
-    flat = [dict(_flat(step)) for step in record.steps]
-    names = list(dict.fromkeys(name for step in flat for name in step))
+    flat: list[dict[str, Any]] = [{} for _ in record.steps]
+    for step, values in zip(record.steps, flat, strict=True):
+        _flatten(vars(step), values)
+    names = dict.fromkeys(name for values in flat for name in values)
     return tuple(
         StepLine(name.replace("_", " "), tuple(_measured(name, s.get(name)) for s in flat)) for name in names
     )
 
 
-def _flat(part: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in (part if isinstance(part, Mapping) else vars(part)).items():
+def _flatten(part: Mapping[str, Any], into: dict[str, Any], prefix: str = "") -> None:
+    """Add every value below ``part`` by its path: fields of fields, entries of tables."""
+    for name, value in part.items():
         if (not prefix and name in _NOT_IN_LISTS) or name in _LISTED_APART:
             continue
-        path = f"{prefix}{name}"
-        if hasattr(value, "__dict__") or isinstance(value, Mapping):
-            yield from _flat(value, f"{path} · ")
+        if isinstance(value, _PLAIN):
+            into[prefix + name] = value
         else:
-            yield path, value
+            _flatten(value if isinstance(value, dict) else vars(value), into, f"{prefix}{name} · ")
 
 
 def _measured(name: str, value: Any) -> str:
     if value is None or value == ():
         return "–"
-    if isinstance(value, tuple):
-        return "; ".join(map(str, value))
-    if isinstance(value, str):
-        return value[:12]
-    if "bytes" in name and isinstance(value, int):
-        return _bytes(value)
-    return number(value, 0 if isinstance(value, int) else None)
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, int):
+        return _bytes(value) if "bytes" in name else number(value, 0)
+    return "; ".join(map(str, value)) if isinstance(value, tuple) else value[:12]
 
 
 def _bytes(value: int) -> str:
@@ -193,14 +200,15 @@ def mistakes(record: Record) -> tuple[Mistake, ...]:
     if not record.steps:
         return ()
     names = row_names(record)
-    matrix = np.asarray(record.steps[-1].confusion, dtype=np.int64)
+    matrix = np.asarray(confusions(record)[-1], dtype=np.int64)
     seen = matrix[: matrix.shape[1]]
     totals = seen.sum(axis=1, keepdims=True)
-    shares = np.where(totals > 0, 100 * seen / np.maximum(totals, 1), 0.0)
+    shares = 100 * seen / np.maximum(totals, 1)
     np.fill_diagonal(shares, 0.0)
     order = np.argsort(-shares, axis=None, kind="stable")[:_MISTAKES]
-    pairs = [(int(i) // shares.shape[1], int(i) % shares.shape[1]) for i in order]
-    return tuple(Mistake(names[i], names[j], f"{shares[i, j]:.1f}") for i, j in pairs if shares[i, j] > 0)
+    largest = zip(order.tolist(), shares.ravel()[order].tolist(), strict=True)
+    pairs = ((divmod(at, shares.shape[1]), share) for at, share in largest)
+    return tuple(Mistake(names[i], names[j], f"{share:.1f}") for (i, j), share in pairs if share > 0)
 
 
 def loss_charts(steps: Sequence[StepRecord]) -> tuple[LossChart, ...]:

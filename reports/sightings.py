@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from benchmark.record import sha256_of
 
 SETTLED = 2_000_000_000
-"""Nanoseconds a file must have been left alone when it was read. File systems tell times apart as far as two
+"""Nanoseconds a file must have been left alone before it is read. File systems tell times apart as far as two
 seconds; a change within that time of the reading might leave all that :func:`stamp` sees as it was."""
 
 Stamp = tuple[int, int, int, int, int]
@@ -33,6 +33,7 @@ class Sightings:
         found = self.known(path, before)
         if found:
             return found
+        before = lasting(before)
         try:
             with open(path, "rb") as file:  # noqa: PTH123  # of thousands: a Path takes as long
                 digest = sha256_of(file.read())
@@ -50,8 +51,8 @@ class Sightings:
         return last[1]
 
     def note(self, path: str, before: Stamp | None, digest: str) -> None:
-        """Remember the digest of a file whose stamp was ``before`` when its reading began."""
-        if before is not None and time.time_ns() - max(before[:2]) > SETTLED:
+        """Remember the digest of a file whose :func:`lasting` stamp was ``before`` when its reading began."""
+        if before is not None:
             self.fresh[path] = before, digest
 
     def wrote(self, path: str, digest: str) -> None:
@@ -77,3 +78,8 @@ def stamp(path: str) -> Stamp | None:
     except OSError:
         return None
     return found.st_ctime_ns, found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev
+
+
+def lasting(found: Stamp | None) -> Stamp | None:
+    """Return a stamp, taken just now, that any later change of its file would change; None for another."""
+    return found if found is not None and time.time_ns() - max(found[:2]) > SETTLED else None

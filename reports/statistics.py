@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmark.metrics import overlap
 from benchmark.record import Record, StepRecord
 from reports.boards import Board, Row
+from reports.compact import confusions
 
 EXACT = 2**53 - 1
 """The largest integer that every smaller one is told apart from in a browser's numbers."""
@@ -29,11 +32,17 @@ class StepCounts(NamedTuple):
 
 def step_counts(step: StepRecord) -> StepCounts:
     """Return the statistics of one step's matrix."""
-    matrix = np.asarray(step.confusion, dtype=np.int64)
-    both = overlap(matrix)
-    unseen = matrix[matrix.shape[1] :]
-    future = unseen.sum(axis=0).tolist() if unseen.any() else ()
-    return StepCounts(tuple(both.intersection.tolist()), tuple(both.union.tolist()), tuple(future))
+    (counts,) = _counts([step.confusion])
+    return counts
+
+
+def _counts(same_step: Sequence[npt.ArrayLike]) -> list[StepCounts]:
+    """Return the statistics of several runs' matrices after the same step."""
+    matrices = np.stack([np.asarray(confusion, dtype=np.int64) for confusion in same_step])
+    both = overlap(matrices)
+    future = matrices[:, matrices.shape[2] :].sum(axis=1)
+    lists = zip(both.intersection.tolist(), both.union.tolist(), future.tolist(), strict=True)
+    return [StepCounts(tuple(i), tuple(u), tuple(f) if any(f) else ()) for i, u, f in lists]
 
 
 def board_counts(board: Board) -> dict[str, Any]:
@@ -43,7 +52,8 @@ def board_counts(board: Board) -> dict[str, Any]:
 
 
 def _row(row: Row) -> list[Any]:
-    return [_exact([step_counts(step) for step in measured.run.record.steps]) for measured in row.counted]
+    by_step = map(_counts, zip(*(confusions(m.run.record) for m in row.counted), strict=True))
+    return [_exact(list(counts)) for counts in zip(*by_step, strict=True)]
 
 
 def _joint(record: Record, board: Record) -> list[StepCounts] | None:

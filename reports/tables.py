@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import pandas as pd
 
 Key = TypeVar("Key", bound=Hashable)
+_WHOLE = (str, int, type(None))
 _UNSAFE = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -59,26 +60,45 @@ def rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.10g}")
 
 
+class Export(NamedTuple):
+    """A table in both formats."""
+
+    csv: bytes
+    json: bytes
+
+
+def export(rows: Sequence[Mapping[str, Any]]) -> Export:
+    """Return rows of the same keys in both formats: as :func:`csv` and :func:`as_json` do each."""
+    plain, columns = _rounded(rows), list(rows[0]) if rows else []
+    return Export(_as_csv([[row.get(name) for name in columns] for row in plain], columns), _as_json(plain))
+
+
 def csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
     """Return a table as CSV (UTF-8, base units, unknown is empty).
 
     Text that a spreadsheet would run as a formula gets an apostrophe before it.
     """
-    lines = [[_plain(row.get(name)) for name in columns] for row in rows]
+    return _as_csv(_rounded([[row.get(name) for name in columns] for row in rows]), columns)
+
+
+def _as_csv(lines: Sequence[Sequence[Any]], columns: Sequence[str]) -> bytes:
     text = io.StringIO()
-    writer(text, lineterminator="\n").writerows([columns, *lines])
+    writer(text, lineterminator="\n").writerows(
+        [columns, *([_inert(value) for value in line] for line in lines)]
+    )
     return text.getvalue().encode("utf-8", "backslashreplace")
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, str):
-        return f"'{value}" if value.startswith(_UNSAFE) else value
-    return rounded(value) if isinstance(value, float) else value
+def _inert(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_UNSAFE) else value
 
 
 def as_json(content: Any) -> bytes:
     """Return ``content`` as JSON, keys in their order, unknown as null."""
-    plain = _rounded(content)
+    return _as_json(_rounded(content))
+
+
+def _as_json(plain: Any) -> bytes:
     if not isinstance(plain, list) or not plain:
         return _encoded(plain).encode() + b"\n"
     # A line an entry: the encoder is ten times slower where it is told to indent.
@@ -90,8 +110,10 @@ def _encoded(content: Any) -> str:
 
 
 def _rounded(content: Any) -> Any:
+    if isinstance(content, float):
+        return rounded(content)
+    if isinstance(content, _WHOLE):
+        return content
     if isinstance(content, Mapping):
         return {str(key): _rounded(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_rounded(value) for value in content]
-    return rounded(content) if isinstance(content, float) else content
+    return [_rounded(value) for value in content] if isinstance(content, list | tuple) else content
