@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +14,9 @@ from reports.runs import Run
 
 _NOT_IN_LISTS = {"steps", "environment", "error", "confusion", "losses", "index", "classes"}
 _LISTED_APART = {"uncounted", "train_uncounted"}
-_PLAIN = (int, float, str, tuple, type(None))
+_NOT_OF_STEPS = _NOT_IN_LISTS | _LISTED_APART
+_NOTHING = (None, ())
+_PLAIN = {int, bool, float, str, tuple, type(None)}
 _MISTAKES = 12
 
 
@@ -78,10 +79,9 @@ def environment(record: Record) -> tuple[Field, ...]:
 
 
 def _fields(part: Any, without: set[str]) -> Iterator[Field]:
-    for field in fields(part):
-        if field.name not in without:
-            value = getattr(part, field.name)
-            yield Field(field.name.replace("_", " "), _plain(value), value is None)
+    for name, value in vars(part).items():
+        if name not in without:
+            yield Field(name.replace("_", " "), _plain(value), value is None)
 
 
 def _plain(value: Any) -> str:
@@ -105,13 +105,17 @@ class Measured(NamedTuple):
 
 def measured(record: Record) -> Measured:
     """Return every number of the steps, a line a field; what is null in all of them by name alone."""
+    flat: list[dict[str, Any]] = [{} for _ in record.steps]
+    for step, values in zip(record.steps, flat, strict=True):
+        _flatten(vars(step), values)
     known: list[StepLine] = []
     unknown: list[str] = []
-    for line in _step_lines(record):
-        if set(line.values) == {"–"}:
-            unknown.append(line.name)
+    for path in dict.fromkeys(path for values in flat for path in values):
+        name, line = path.replace("_", " "), [values.get(path) for values in flat]
+        if all(value in _NOTHING for value in line):
+            unknown.append(name)
         else:
-            known.append(line)
+            known.append(StepLine(name, tuple([_measured(path, value) for value in line])))
     return Measured(tuple(known), tuple(unknown))
 
 
@@ -127,34 +131,25 @@ def uncounted(record: Record) -> tuple[Field, ...]:
     )
 
 
-def _step_lines(record: Record) -> tuple[StepLine, ...]:
-    flat: list[dict[str, Any]] = [{} for _ in record.steps]
-    for step, values in zip(record.steps, flat, strict=True):
-        _flatten(vars(step), values)
-    names = dict.fromkeys(name for values in flat for name in values)
-    return tuple(
-        StepLine(name.replace("_", " "), tuple(_measured(name, s.get(name)) for s in flat)) for name in names
-    )
-
-
 def _flatten(part: Mapping[str, Any], into: dict[str, Any], prefix: str = "") -> None:
     """Add every value below ``part`` by its path: fields of fields, entries of tables."""
+    without = _LISTED_APART if prefix else _NOT_OF_STEPS
     for name, value in part.items():
-        if (not prefix and name in _NOT_IN_LISTS) or name in _LISTED_APART:
+        if name in without:
             continue
-        if isinstance(value, _PLAIN):
+        if type(value) in _PLAIN:
             into[prefix + name] = value
         else:
             _flatten(value if isinstance(value, dict) else vars(value), into, f"{prefix}{name} · ")
 
 
-def _measured(name: str, value: Any) -> str:
-    if value is None or value == ():
+def _measured(path: str, value: Any) -> str:
+    if value in _NOTHING:
         return "–"
     if isinstance(value, float):
         return number(value)
     if isinstance(value, int):
-        return _bytes(value) if "bytes" in name else number(value, 0)
+        return _bytes(value) if "bytes" in path else number(value, 0)
     return "; ".join(map(str, value)) if isinstance(value, tuple) else value[:12]
 
 
