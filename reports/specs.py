@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from benchmark.record import sha256_of
@@ -125,7 +124,7 @@ Spec: TypeAlias = Scatter | Courses | Heat | Bars
 
 def digest(spec: Spec) -> str:
     """Return the SHA-256 of all that ``spec`` shows."""
-    return sha256_of(json.dumps([type(spec).__name__, asdict(spec)], sort_keys=True).encode())
+    return sha256_of(repr(spec).encode("utf-8", "backslashreplace"))
 
 
 def shown(text: str, length: int = 36) -> str:

@@ -17,6 +17,8 @@ RowKind = Literal["bound", "ranked", "failed"]
 DIRECT = 150
 """Rows up to which every number of a row with one run leads to that run itself."""
 BARS = ("miou_all_percent", f"netscore_{RANKING}")
+NETSCORES = {f"netscore_{board}": board for board in BOARDS}
+"""NetScore's boards by the keys of their columns."""
 
 
 class Header(NamedTuple):
@@ -201,7 +203,7 @@ def _cell(
         spread=spread_text(column, cell.mean, cell.std, scale),
         value=f"{cell.mean:.10g}",
         note=_seeds(cell),
-        place=next((row.ranks.get(b) for b in BOARDS if column.key == f"netscore_{b}"), None),
+        place=row.ranks.get(NETSCORES[column.key]) if column.key in NETSCORES else None,
         best=best.get(column.key) == cell.mean,
         bar=max(0, round(100 * cell.mean / highest)) if highest else None,
         range=printed_range(row, column.key) if column.key in row.ranges else None,

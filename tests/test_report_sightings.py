@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import image_factory
@@ -14,7 +16,8 @@ import reports.resampling
 import reports.sightings
 from benchmark.record import sha256_of
 from reports import build
-from reports.sightings import Sightings, stamp
+from reports.boards import boards_of
+from reports.sightings import SETTLED, Sightings, lasting, stamp
 
 
 @pytest.fixture
@@ -66,6 +69,46 @@ def test_a_file_that_changed_a_moment_ago_is_not_trusted(file: Path) -> None:
     sightings = Sightings()
     assert sightings.digest(str(file)) == sha256_of(b"one")
     assert sightings.fresh == {}
+
+
+def test_a_stamp_lasts_only_if_the_file_was_left_alone_before_it_was_taken(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the reading takes after it."""
+    taken = stamp(str(file))
+    assert taken is not None
+    assert lasting(taken) is None
+    assert lasting(None) is None
+    monkeypatch.setattr(reports.sightings.time, "time_ns", lambda: max(taken[:2]) + SETTLED + 1)
+    assert lasting(taken) == taken
+    monkeypatch.setattr(reports.sightings.time, "time_ns", lambda: max(taken[:2]) + SETTLED)
+    assert lasting(taken) is None
+
+
+def test_records_and_counts_that_changed_as_they_were_read_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their digests are known only after all were read, when the change seems long past."""
+    image_factory.write(make("mib"), tmp_path / "results", 10)
+    now = time.time_ns()
+    clock = [now]
+    monkeypatch.setattr(reports.sightings.time, "time_ns", lambda: clock[0])
+    seen = Sightings()
+
+    def slowly(function: Callable[..., object]) -> Callable[..., object]:
+        def late(*values: object) -> object:
+            clock[0] += 10 * SETTLED
+            return function(*values)
+
+        return late
+
+    monkeypatch.setattr(reports.reading, "read_file", slowly(reports.reading.read_file))
+    runs = reports.reading.read_runs(tmp_path / "results", {}, 1, seen).runs
+    clock[0] = now
+    monkeypatch.setattr(reports.resampling, "row_draws", slowly(reports.resampling.row_draws))
+    (board,) = reports.resampling.with_rank_ranges(boards_of(runs), tmp_path / "results", None, 1, seen)
+    assert board.rows[0].ranges
+    assert seen.fresh == {}
 
 
 def test_what_was_written_is_known_and_what_is_gone_is_not(file: Path) -> None:

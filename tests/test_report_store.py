@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from record_factory import make
 
+import reports.compact
 import reports.reading
 import reports.resampling
 import reports.store
 from benchmark.record import read_record, write_record
 from reports.boards import boards_of
+from reports.compact import compact, confusions
 from reports.ranges import RowDraws
 from reports.reading import read_runs
 from reports.resampling import with_rank_ranges
@@ -149,3 +151,29 @@ def test_a_cache_that_cannot_be_written_costs_nothing_but_time(results: Path, tm
     store.clean()
     assert store.runs() == {}
     assert store.draws("board") == {}
+
+
+def test_steps_of_a_kept_record_are_those_it_had_and_matrices_are_seen_without_them(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = next(results.rglob("*.json"))
+    record = read_record(path)
+    kept = pickle.loads(pickle.dumps(compact(record)))
+    monkeypatch.setattr(reports.compact.pickle, "loads", lambda _: pytest.fail("its steps were unpacked"))
+    assert len(kept.steps) == len(record.steps)
+    matrices = [np.asarray(matrix).tolist() for matrix in confusions(kept)]
+    assert matrices == [[list(row) for row in step.confusion] for step in record.steps]
+    assert list(confusions(record)) == [step.confusion for step in record.steps]
+    monkeypatch.undo()
+    for step, former in zip(kept.steps, record.steps, strict=True):
+        assert np.asarray(step.confusion).tolist() == [list(row) for row in former.confusion]
+        assert replace(step, confusion=former.confusion) == former
+
+
+def test_counts_too_large_for_four_bytes_are_kept_whole() -> None:
+    steps = make("mib").steps
+    large = tuple(tuple(2**40 + cell for cell in row) for row in steps[0].confusion)
+    kept = pickle.loads(
+        pickle.dumps(compact(replace(make("mib"), steps=(replace(steps[0], confusion=large),))))
+    )
+    assert np.asarray(confusions(kept)[0]).tolist() == [list(row) for row in large]
