@@ -35,7 +35,8 @@ SEEDS = 10
 IMAGES = 256
 SETTINGS = ("sequential", "disjoint", "overlapped")
 BUILD = "import sys, pathlib, reports; reports.build(*map(pathlib.Path, sys.argv[1:]))"
-EVERY_SECONDS = 0.2
+IDLE = 20
+"""How many times longer than a look at memory took nothing is looked at: a look takes time from the build."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,9 @@ def build(results: Path, out: Path) -> Cost:
     command = [sys.executable, "-c", BUILD, str(results), str(out)]
     with subprocess.Popen(command, env=environment, start_new_session=True) as process:
         while process.poll() is None:
+            looked = time.perf_counter()
             peak = max(peak, held_mebibytes(process.pid))
-            time.sleep(EVERY_SECONDS)
+            time.sleep(IDLE * (time.perf_counter() - looked))
         seconds = time.perf_counter() - began
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)

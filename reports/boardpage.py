@@ -30,7 +30,7 @@ from reports.view import board_table, runs_table
 
 
 def write_board(site: Site, board: Board) -> Picture | None:
-    """Write the pages of a board, its figures and its tables; return its picture of the trade-off."""
+    """Write the page of a board, its figures and its tables; return its picture of the trade-off."""
     folder = f"boards/{board.slug}"
     path = f"{folder}/index.html"
     points = published_points(board, site.papers.lines)
@@ -59,14 +59,17 @@ def write_board(site: Site, board: Board) -> Picture | None:
     )
     site.output.write(f"{folder}/data.js", script("cssbench.board", board_data(board, site.styles, points)))
     site.output.write(f"{folder}/counts.js", script("cssbench.counts", board_counts(board)))
-    site.page(
-        "runs.html.j2", f"{folder}/runs.html", "boards", board=board, table=runs_table(board, root(path))
-    )
     site.table(f"{folder}/table", export(board_rows(board)))
-    site.table(f"{folder}/runs", export(run_rows(board)))
     site.table(f"{folder}/netscore", export(netscore_rows(board, INPUTS)))
     site.table(f"{folder}/classes", export(class_rows(board)))
     return next((picture for picture in pictures if picture.figure.name == "trade-off"), None)
+
+
+def write_board_runs(site: Site, board: Board) -> None:
+    """Write the page of every run behind a board, and its table."""
+    path = f"boards/{board.slug}/runs.html"
+    site.page("runs.html.j2", path, "boards", board=board, table=runs_table(board, root(path)))
+    site.table(path.removesuffix(".html"), export(run_rows(board)))
 
 
 class ClassTable(NamedTuple):

@@ -20,10 +20,10 @@ from reports.pages import Picture, Site
 from reports.parallel import cpus, run_jobs
 from reports.parts import (
     board_jobs,
+    fixed_jobs,
     homes_of,
     methods_jobs,
     protocols_jobs,
-    published_jobs,
     runs_jobs,
     store_jobs,
 )
@@ -106,7 +106,7 @@ def build(
     jobs = [each for board in boards for each in board_jobs(site, board)]
     jobs += runs_jobs(site, runs, homes_of(boards), results, album)
     jobs += methods_jobs(site, listed, boards)
-    jobs += published_jobs(site)
+    jobs += fixed_jobs(site)
     jobs += protocols_jobs(site, listing, boards)
     if not dry:
         store.clean()

@@ -63,7 +63,7 @@ def write_overview(
     left_out: Sequence[LeftOut],
     images: Mapping[str, Picture],
 ) -> None:
-    """Write the first page, the guide to the numbers, and the table of boards.
+    """Write the first page and the table of boards.
 
     ``images``: the trade-off of each board by its slug.
     """
@@ -71,20 +71,25 @@ def write_overview(
     bounds = [
         run for run in runs if is_bound(run.record) and run.record.split == "test" and run.slug not in used
     ]
+    cards = [_card(board) for board in boards]
     site.page(
         "index.html.j2",
         "index.html",
-        boards=[_card(board) for board in boards],
+        boards=cards,
         runs=sum(len(row.runs) for board in boards for row in board.rows),
         methods=methods,
         compared=sum(entry.results > 0 for entry in methods),
-        pictures=_pictures(boards, images),
+        pictures=_pictures(boards, cards, images),
         tuning=[_line(run) for run in runs if run.record.split != "test"],
         bounds=[_line(run) for run in bounds],
         left_out=left_out,
     )
-    site.page("reading.html.j2", "reading.html", "reading", ranking=RANKING, columns=COLUMNS)
     site.table("boards", export([_row(board) for board in boards]))
+
+
+def write_guide(site: Site) -> None:
+    """Write the guide to the numbers, which shows nothing of any record."""
+    site.page("reading.html.j2", "reading.html", "reading", ranking=RANKING, columns=COLUMNS)
 
 
 def _card(board: Board) -> Card:
@@ -97,13 +102,14 @@ def _card(board: Board) -> Card:
     )  # fmt: skip
 
 
-def _pictures(boards: Sequence[Board], images: Mapping[str, Picture]) -> list[Shot]:
+def _pictures(boards: Sequence[Board], cards: Sequence[Card], images: Mapping[str, Picture]) -> list[Shot]:
     drawn = [board for board in boards if board.slug in images]
-    largest = sorted(drawn, key=lambda board: (-len(board.rows), board.slug))[:PICTURED]
+    ordered = sorted(drawn, key=lambda board: (-len(board.rows), board.slug))
+    largest = {board.slug for board in ordered[:PICTURED]}
     return [
-        Shot(_card(board), images[board.slug].image, images[board.slug].figure.alt)
-        for board in drawn
-        if board in largest
+        Shot(card, images[card.slug].image, images[card.slug].figure.alt)
+        for card in cards
+        if card.slug in largest
     ]
 
 

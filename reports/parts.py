@@ -13,12 +13,13 @@ import benchmark.metrics
 import benchmark.record
 from benchmark.record import sha256_of
 from reports.album import Album, Kept
-from reports.boardpage import write_board
+from reports.boardpage import write_board, write_board_runs
 from reports.boards import Board
 from reports.known import is_foreign
 from reports.livedata import defaults_of
 from reports.methodpage import MethodEntry, method_key, write_method, write_method_list
 from reports.output import Tally
+from reports.overview import write_guide
 from reports.pages import Picture, Site
 from reports.parallel import chunks
 from reports.protocolpage import Listing, protocols_key, write_protocols
@@ -70,13 +71,15 @@ def part_job(
 
 
 def board_jobs(site: Site, board: Board) -> list[Job]:
-    """Return the job of a board's pages and figures, if they have to be written."""
+    """Return the jobs of a board's page and figures and of its list of runs, if they have to be written."""
 
     def write(own: Site) -> dict[str, Picture]:
         picture = write_board(own, board)
         return {board.slug: picture} if picture else {}
 
-    return part_job(site, f"board {board.slug}", _board_key(site, board), write)
+    key = _board_key(site, board)
+    runs = part_job(site, f"runs of {board.slug}", key, lambda own: write_board_runs(own, board))
+    return [*part_job(site, f"board {board.slug}", key, write), *runs]
 
 
 def _board_key(site: Site, board: Board) -> str:
@@ -93,10 +96,11 @@ def runs_jobs(
     site: Site, runs: Sequence[Run], homes: Mapping[str, Home], results: Path, album: Album
 ) -> list[Job]:
     """Return the jobs of the pages of those runs that changed. ``homes``: the board of each by its slug."""
-    context, stale = _context(site), []
+    contexts = {home: _key(_context(site), home) for home in {None, *homes.values()}}
+    stale = []
     for run in runs:
         home, kept = homes.get(run.slug), album.of(run.record)
-        key = _key(context, run.path, run.digest, home, kept.digest if kept else "")
+        key = _run_key(contexts[home], run, kept)
         if not site.output.reuse(f"run {run.slug}", key):
             stale.append(_Stale(run, home, kept, key))
 
@@ -109,6 +113,12 @@ def runs_jobs(
         return job(site, write)
 
     return [written(some) for some in chunks(stale, CHUNK)]
+
+
+def _run_key(context: str, run: Run, kept: Kept | None) -> str:
+    """As :func:`_key`, without the time that the quoting of thousands of texts takes."""
+    text = f"{context} {run.digest} {kept.digest if kept else None} {run.path}"
+    return sha256_of(text.encode("utf-8", "backslashreplace"))
 
 
 class _Stale(NamedTuple):
@@ -149,9 +159,10 @@ def store_jobs(site: Site, store: Store, read: Runs) -> list[Job]:
     return [keep(shard) for shard in sorted({shard_of(path) for path in read.changed})]
 
 
-def published_jobs(site: Site) -> list[Job]:
-    """Return the job of the pages of published numbers, which show nothing of any record."""
-    return part_job(site, "published", _context(site), write_published)
+def fixed_jobs(site: Site) -> list[Job]:
+    """Return the jobs of the pages that show nothing of any record: the guide, and published numbers."""
+    pages = {"guide": write_guide, "published": write_published}
+    return [each for name, write in pages.items() for each in part_job(site, name, _context(site), write)]
 
 
 def homes_of(boards: Iterable[Board]) -> dict[str, Home]:

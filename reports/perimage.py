@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from functools import lru_cache
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,7 +83,7 @@ def images_name(record: Record) -> str:
     name = record.images_file
     if name is None or not record.steps:
         raise RecordError("the record has no counts by image")
-    if PurePath(name).name != name or "\\" in name or "\0" in name:
+    if name in {"", "."} or any(character in name for character in "/\\\0"):
         raise RecordError(f"counts by image are named {name[:80]!r}, expected a file beside the record")
     return name
 
