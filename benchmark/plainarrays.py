@@ -49,4 +49,12 @@ def plain_array(archive: zipfile.ZipFile, name: str, kind: Literal["u", "U"], la
     length, body = int(head["length"]), len(content) - head.end()
     if body != length * dtype.itemsize:
         raise ValueError(f"{name} holds {body} bytes, its header says {length} x {dtype}")
-    return np.frombuffer(content, dtype, length, head.end()) if body else np.empty(length, dtype)
+    values = np.frombuffer(content, dtype, length, head.end()) if body else np.empty(length, dtype)
+    if kind == "U" and body and not _are_characters(values.view("<u4")):
+        raise ValueError(f"{name} holds numbers that stand for no character")
+    return values
+
+
+def _are_characters(codes: NDArray[np.uint32]) -> bool:
+    """Whether all are characters of Unicode: Python cannot hold others, nor write halves of pairs down."""
+    return bool(((codes < 0xD800) | ((codes > 0xDFFF) & (codes <= 0x10FFFF))).all())

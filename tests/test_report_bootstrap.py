@@ -87,6 +87,7 @@ UNFIT = {
     'names begins with b"\\x93NUMPY': _arrays(names=ONE),
     "unpacks to 268435457 bytes": _bomb(),
     "expected a list of 'U' in numpy's format": _arrays(names=np.array([{"a": 1}], dtype=object)),
+    "names holds numbers that stand for no character": _arrays(names=np.array([2**21], "<u4").view("<U1")),
     "beyond its images or classes": _broken(ImageCounts(ONE + 1, ONE, ONE, ONE)),
     "does not sum to the confusion matrix of step 0": _broken(ImageCounts(ONE, ONE, ONE, ONE)),
 }
