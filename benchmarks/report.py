@@ -132,8 +132,8 @@ def held_mebibytes(session: int) -> float:
 def only_figures(former: Path, out: Path) -> None:
     """Make a site of another's figures and the list of them, and leave nothing in the cache.
 
-    In a new folder: where thousands of files were deleted a moment ago, ext4 takes five times as long to
-    make a new one.
+    In a new folder: where thousands of files were deleted a moment ago, ext4 may take several times as long
+    to make a new one.
     """
     shutil.rmtree(out.parent / "cache")
     listing = json.loads((former / "site.json").read_text())

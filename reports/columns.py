@@ -70,7 +70,8 @@ _SCALES: dict[Kind, tuple[Unit, ...]] = {
     "ratio": (Unit("×", 1),),
 }
 _DECIMALS: dict[Kind, int] = {"percent": 1, "points": 1, "decibel": 2, "ratio": 2}
-_REMEMBERED = 2**14
+REMEMBERED = 2**14
+"""Numbers that are kept as they were printed."""
 
 
 def unit(column: Column, values: Iterable[float | None]) -> Unit:
@@ -110,7 +111,7 @@ def significant(value: float) -> int:
     return 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
 
 
-@lru_cache(maxsize=_REMEMBERED)  # counts and memory are those of many runs
+@lru_cache(maxsize=REMEMBERED)  # counts and memory are those of many runs
 def number(value: float, decimals: int | None = None) -> str:
     """Print ``value`` with ``decimals`` digits after the point, or three significant ones."""
     decimals = significant(value) if decimals is None else decimals

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from benchmark.measure.operators import suspects
 from benchmark.record import Record, StepRecord
-from reports.columns import BY_KEY, Kind, number, scale_of
+from reports.columns import BY_KEY, REMEMBERED, Kind, number, scale_of
 from reports.load import hardware
 from reports.runs import Run, peak_bytes
 
@@ -178,7 +178,7 @@ def tone(part: str) -> int:
     return _TONE_OF.get(part, _OTHER)
 
 
-@lru_cache(maxsize=2**14)
+@lru_cache(maxsize=REMEMBERED)
 def amount(value: float, kind: Kind) -> str:
     """Print one number in the unit that suits it."""
     scale = scale_of(kind, [value])

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+import benchmark.measure.operators
 import benchmark.metrics
 import benchmark.record
 from benchmark.record import sha256_of
@@ -185,7 +186,8 @@ def _code() -> str:
     """Return a digest of the code and templates that pages are made by, and of the packages they use."""
     folder = Path(__file__).parent
     files = sorted(path for pattern in _SOURCES for path in folder.glob(pattern))
-    files += [Path(module.__file__ or "") for module in (benchmark.metrics, benchmark.record)]
+    modules = (benchmark.measure.operators, benchmark.metrics, benchmark.record)
+    files += [Path(module.__file__ or "") for module in modules]
     texts = [f"{path.name} {sha256_of(path.read_bytes())}" for path in files]
     return _key(texts, [version(name) for name in _PACKAGES])
 

@@ -16,7 +16,7 @@ _NOT_IN_LISTS = {"steps", "environment", "error", "confusion", "losses", "index"
 _LISTED_APART = {"uncounted", "train_uncounted"}
 _NOT_OF_STEPS = _NOT_IN_LISTS | _LISTED_APART
 _NOTHING = (None, ())
-_PLAIN = {int, bool, float, str, tuple, type(None)}
+_LEAVES = {int, bool, float, str, tuple, type(None)}
 _MISTAKES = 12
 
 
@@ -137,7 +137,7 @@ def _flatten(part: Mapping[str, Any], into: dict[str, Any], prefix: str = "") ->
     for name, value in part.items():
         if name in without:
             continue
-        if type(value) in _PLAIN:
+        if type(value) in _LEAVES:
             into[prefix + name] = value
         else:
             _flatten(value if isinstance(value, dict) else vars(value), into, f"{prefix}{name} · ")

@@ -23,7 +23,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import benchmark.consistency
+import benchmark.measure.operators
 import benchmark.metrics
+import benchmark.plainarrays
 import benchmark.record
 from benchmark.data.index import default_cache
 from benchmark.record import sha256_of, write_atomic
@@ -34,7 +36,16 @@ from reports.sightings import Sighting, Sightings
 
 SHARDS = 16
 _SEAL_BYTES = 32
-_SOURCES = ("load", "runs", "compact", "perimage", "bootstrap", "ranges", "resampling", "sightings")
+_SOURCES = (
+    "load", "reading", "runs", "compact", "perimage", "bootstrap", "ranges", "resampling", "sightings",
+)  # fmt: skip
+_MODULES = (
+    benchmark.consistency,
+    benchmark.measure.operators,
+    benchmark.metrics,
+    benchmark.plainarrays,
+    benchmark.record,
+)
 _PACKAGES = ("numpy", "pydantic")
 
 
@@ -164,8 +175,7 @@ def _without_gc() -> Iterator[None]:
 
 @cache
 def _code() -> str:
-    modules = (benchmark.metrics, benchmark.record, benchmark.consistency)
     files = [Path(__file__).with_name(f"{name}.py") for name in _SOURCES]
-    files += [Path(module.__file__ or "") for module in modules]
+    files += [Path(module.__file__ or "") for module in _MODULES]
     versions = [sys.version, *(version(name) for name in _PACKAGES)]
     return sha256_of(repr([[sha256_of(path.read_bytes()) for path in files], versions]).encode())

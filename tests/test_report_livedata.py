@@ -125,3 +125,13 @@ def test_a_script_is_ascii_and_one_call_whatever_it_holds(text: str) -> None:
     assert content.isascii()
     assert content.count(b"\n") == 1
     assert json.loads(content.decode().removeprefix("call(").removesuffix(");\n")) == {"name": text}
+
+
+def test_each_seed_of_a_row_has_its_own_counts_in_its_place() -> None:
+    runs = [scored(Found(str(seed), make(seed=seed))) for seed in (2, 0, 1)]
+    (board,) = boards_of(runs)
+    (row,) = board.rows
+    assert [m.run.record.seed for m in row.counted] == [0, 1, 2]
+    found = board_counts(board)["rows"]
+    assert found == [[[step_counts(step) for step in m.run.record.steps] for m in row.counted]]
+    assert found[0][0] != found[0][1] != found[0][2]

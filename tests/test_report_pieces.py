@@ -20,7 +20,7 @@ from reports.load import Found, load
 from reports.markup import breakable, prose
 from reports.runs import Run, scored
 from reports.runview import heat_lines, loss_charts, measured, mistakes
-from reports.tables import as_json, csv
+from reports.tables import as_json, csv, export
 from reports.text import render
 
 
@@ -232,3 +232,11 @@ def test_terminal_table_of_mixed_hardware_shows_ratios_only() -> None:
     printed = render(boards_of(runs))
     assert "time" in printed
     assert "1.00" in printed
+
+
+def test_both_formats_of_a_table_are_those_of_each_and_only_a_spreadsheets_text_is_made_inert() -> None:
+    rows = [{"name": "=1+1", "value": 1 / 3, "count": 7}, {"name": "b", "value": None, "count": 10**12}]
+    found = export(rows)
+    assert found == (csv(rows, ["name", "value", "count"]), as_json(rows))
+    assert json.loads(found.json)[0] == {"name": "=1+1", "value": 0.3333333333, "count": 7}
+    assert found.csv.decode().splitlines() == ["name,value,count", "'=1+1,0.3333333333,7", "b,,1000000000000"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import pickle
 from collections.abc import Iterator
 from dataclasses import replace
@@ -177,3 +178,13 @@ def test_counts_too_large_for_four_bytes_are_kept_whole() -> None:
         pickle.dumps(compact(replace(make("mib"), steps=(replace(steps[0], confusion=large),))))
     )
     assert np.asarray(confusions(kept)[0]).tolist() == [list(row) for row in large]
+
+
+def test_what_is_kept_goes_with_all_code_it_was_made_by() -> None:
+    """Of the benchmark's modules that a kept module imports, only errors decide nothing."""
+    known = {module.__name__ for module in reports.store._MODULES}
+    for name in reports.store._SOURCES:
+        tree = ast.parse(Path(reports.store.__file__).with_name(f"{name}.py").read_text())
+        used = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+        wanted = {module for module in used if module.startswith("benchmark.")}
+        assert wanted <= known | {"benchmark.errors"}, name
