@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import layouts
 import numpy as np
@@ -171,7 +172,8 @@ def test_known_addresses_and_checksums_are_torchvisions() -> None:
 
     release, augmented = dataset_class("voc").archives
     theirs = DATASET_YEAR_DICT["2012"]
-    assert (release.url, release.name, release.digest) == (theirs["url"], theirs["filename"], theirs["md5"])
+    assert (release.name, release.digest) == (theirs["filename"], theirs["md5"])
+    assert urlsplit(release.url).path == urlsplit(theirs["url"]).path  # older torchvisions name another host
     assert (augmented.url, augmented.name, augmented.digest) == (
         SBDataset.url,
         SBDataset.filename,

@@ -111,7 +111,8 @@ def test_a_dataset_sent_to_another_process_leaves_its_cache_behind() -> None:
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "PA", "RGBA", "CMYK", "YCbCr", "RGB"])
 def test_images_of_any_mode_are_read_as_rgb(tmp_path: Path, mode: str) -> None:
-    path = tmp_path / f"image.{'tif' if mode in ('CMYK', 'YCbCr', 'PA') else 'png'}"
+    ending = {"CMYK": "tif", "PA": "tif", "YCbCr": "jpg"}.get(mode, "png")
+    path = tmp_path / f"image.{ending}"
     white = Image.new("RGB", (3, 2), (255, 255, 255)).convert(mode)
     if mode.endswith("A"):
         white.putalpha(0)  # transparent white is white still
