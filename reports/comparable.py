@@ -39,6 +39,7 @@ def doubts(runs: Iterable[Run], reference: str) -> tuple[Doubt, ...]:
     finished = [run for run in runs if run.ok]
     return (
         *_places(finished, reference),
+        *_disturbed(finished),
         *_software(finished),
         *_versions(finished),
         *_lower_bounds(finished),
@@ -62,6 +63,16 @@ def _places(runs: Sequence[Run], reference: str) -> Iterator[Doubt]:
     if alone:
         text += f" No {reference} ran on {_listed(alone)}, so that ratios are unknown there."
     yield Doubt(text, tuple(column.key for column in COLUMNS if column.hardware))
+
+
+def _disturbed(runs: Iterable[Run]) -> Iterator[Doubt]:
+    """Times on a GPU that others used too are no method's: the measures are None already, here is why."""
+    variants = {run.record.variant[:60] for run in runs if run.disturbed}
+    if variants:
+        text = (
+            f"Other processes used the GPU while {_listed(variants)} ran: times and energy of these runs are"
+        )
+        yield Doubt(f"{text} neither shown nor ranked. The page of the run has them.")
 
 
 def _software(runs: Sequence[Run]) -> Iterator[Doubt]:
@@ -124,14 +135,14 @@ def _version(run: Run, package: str) -> str:
 
 def _lower_bounds(runs: Iterable[Run]) -> Iterator[Doubt]:
     """A count that took a product for zero is no count: the measures are None already, here is why."""
-    seen: dict[str, str] = {}
+    hidden: dict[str, set[str]] = defaultdict(set)
     for run in runs:
         if run.hidden:
-            seen.setdefault(run.record.variant[:60], _listed(run.hidden))
-    for variant, operators in sorted(seen.items()):
-        text = f"The counters took {operators} of {variant} for zero, which may hide multiply-adds:"
+            hidden[_listed(run.hidden)].add(run.record.variant[:60])
+    for operators, variants in sorted(hidden.items()):
+        text = f"The counters took {operators} of {_listed(variants)} for zero, which may hide multiply-adds:"
         yield Doubt(
-            f"{text} its counts are lower bounds, neither shown nor ranked. The page of the run has them."
+            f"{text} such counts are lower bounds, neither shown nor ranked. The page of the run has them."
         )
 
 

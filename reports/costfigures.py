@@ -12,7 +12,7 @@ from reports.boards import Board, Row
 from reports.columns import BY_KEY, Kind, Unit, scale_of
 from reports.costview import COMPUTE, MEMORY, tone
 from reports.figures import Figure, Styles, pictured, step_names
-from reports.runs import comparable, later_steps, peak_bytes
+from reports.runs import comparable, later_steps, peak_bytes, shared_gpu
 from reports.specs import BarPanel, BarRow, Bars, Course, CoursePanel, Courses, shown
 from reports.tables import rounded
 
@@ -138,7 +138,9 @@ def _each(value: Callable[[StepRecord], float | None]) -> Series:
 
 
 def _learning(record: Record) -> Sequence[float | None]:
-    """Return the seconds of all phases but evaluation, up to each step."""
+    """Return the seconds of all phases but evaluation, up to each step; None on a GPU others used too."""
+    if shared_gpu(record.steps):
+        return [None] * len(record.steps)
     phases = (step.seconds for step in record.steps)
     return list(
         accumulate(s.prepare + s.instrumented + s.train + s.data_wait + s.consolidate for s in phases)

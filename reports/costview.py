@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from benchmark.measure.operators import suspects
+from benchmark.measure.others import tells_of_others
 from benchmark.record import Record, StepRecord
 from reports.columns import BY_KEY, REMEMBERED, Kind, number, scale_of
 from reports.load import hardware
@@ -232,11 +233,14 @@ def _measures(record: Record, step: StepRecord) -> Iterator[Cost]:
     joules = step.energy_joules
     peak = peak_bytes(record, step, ("train", "instrumented"))
     yield _cost("peak_train_bytes", peak, "measured", f"{memory}; on {where}")
-    how = f"mean of {count} iterations after the first {seconds.instrumented_iterations}; on {where}"
-    yield _cost("iteration_seconds", seconds.train / count if count else None, "measured", how)
-    yield _cost("latency_seconds", step.latency_seconds, "measured", f"median of single images; on {where}")
+    others = [note for note in step.energy_notes if tells_of_others([note])]
+    how = f"mean of {count} iterations after the first {seconds.instrumented_iterations}"
+    said = "; ".join([how, f"on {where}", *others])
+    yield _cost("iteration_seconds", seconds.train / count if count else None, "measured", said)
+    said = "; ".join(["median of single images", f"on {where}", *others])
+    yield _cost("latency_seconds", step.latency_seconds, "measured", said)
     energy = joules / count if joules is not None and count else None
-    note = "; ".join([f"the GPU's own counter; on {where}", *step.energy_notes])
+    note = "; ".join(["the GPU's own counter", f"on {where}", *step.energy_notes])
     yield _cost("iteration_joules", energy, "measured", note, "; ".join(step.energy_notes))
 
 

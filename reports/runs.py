@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from benchmark.measure.operators import suspects
+from benchmark.measure.others import tells_of_others
 from benchmark.metrics import BOARDS, Board, NetScoreInputs, RunScores, netscore, netscore_inputs, score
 from benchmark.record import Compute, PeakBytes, Record, Seconds, StepRecord, sha256_of
 from reports.compact import confusions
@@ -60,6 +61,11 @@ class Run:
         return tuple({**suspects(compute.uncounted), **suspects(compute.train_uncounted)})
 
     @cached_property
+    def disturbed(self) -> bool:
+        """Whether other processes used its GPU in a step, a step 0 that was trained before included."""
+        return shared_gpu(self.record.steps)
+
+    @cached_property
     def inputs(self) -> Mapping[Board, NetScoreInputs]:
         """NetScore's p and m on each of its boards; none where the run did not finish."""
         return {board: inputs(self.record, board) for board in BOARDS} if self.ok else {}
@@ -89,6 +95,11 @@ def slug(name: str, *identity: str) -> str:
 def later_steps(record: Record) -> Sequence[StepRecord]:
     """Return the incremental steps, or the only one of a joint run: what costs are counted over."""
     return record.steps[1:] or record.steps
+
+
+def shared_gpu(steps: Iterable[StepRecord]) -> bool:
+    """Tell whether other processes used the GPU in one of ``steps``: times and energy are not its own."""
+    return any(tells_of_others(step.energy_notes) for step in steps)
 
 
 def peak_bytes(record: Record, step: StepRecord, phases: Iterable[str] | None = None) -> int | None:
@@ -184,12 +195,15 @@ def _time(record: Record) -> dict[str, float | None]:
         "seconds_consolidate": lambda s: s.consolidate,
         "seconds_evaluate": lambda s: s.evaluate,
     }
-    return {
+    iteration = {
         "iteration_seconds": train / timed if train is not None and timed else None,
         "iteration_joules": joules / timed if joules is not None and timed else None,
         "latency_seconds": record.steps[-1].latency_seconds,
-        **{key: sum(phase(step.seconds) for step in record.steps) for key, phase in phases.items()},
     }
+    sums = {key: sum(phase(step.seconds) for step in record.steps) for key, phase in phases.items()}
+    if shared_gpu(later):
+        iteration = dict.fromkeys(iteration)
+    return iteration | (dict.fromkeys(sums) if shared_gpu(record.steps) else sums)
 
 
 def _sum(steps: Sequence[StepRecord], value: Callable[[StepRecord], float | None]) -> float | None:

@@ -24,6 +24,7 @@ import numpy as np
 
 import benchmark.consistency
 import benchmark.measure.operators
+import benchmark.measure.others
 import benchmark.metrics
 import benchmark.plainarrays
 import benchmark.record
@@ -42,6 +43,7 @@ _SOURCES = (
 _MODULES = (
     benchmark.consistency,
     benchmark.measure.operators,
+    benchmark.measure.others,
     benchmark.metrics,
     benchmark.plainarrays,
     benchmark.record,

@@ -17,6 +17,7 @@ from benchmark.imagined import Stage, imagined_plan, stages
 from benchmark.measure.flops import FlopTracker, count_macs
 from benchmark.measure.iterations import IterationMeter
 from benchmark.measure.memory import LiveTensorTracker
+from benchmark.measure.operators import suspects
 from benchmark.measure.params import count_parameters, tensor_bytes
 from benchmark.metrics import netscore
 from benchmark.model import build_model
@@ -89,6 +90,7 @@ def assert_as_measured(variant, protocol):
         assert step.compute.inference_macs == count_macs(shipped, image).macs
         assert step.compute.forward_macs == count_macs(model, image).macs
         assert step.compute.train_flops_by_part == dict(flops.by_part)
+        assert not suspects(step.compute.train_uncounted) and not flops.suspects  # else no NetScore
         assert step.state_bytes == tensor_bytes(state)
         assert step.checkpoint_bytes == tensor_bytes(shipped.state_dict())
         assert step.peak_bytes.live_tensors == pytest.approx(tensors.peak_bytes, rel=0.05)

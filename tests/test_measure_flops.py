@@ -151,6 +151,11 @@ def test_products_that_broadcast_count_one_per_output_and_inner_index(left, righ
     assert both(Apply(torch.matmul, torch.empty(right)), torch.empty(left)) == out.numel() * 5
 
 
+@pytest.mark.parametrize("function", [torch.dot, torch.vdot, torch.linalg.vecdot])
+def test_products_of_two_vectors_count_their_length(function):
+    assert both(Apply(function, torch.zeros(7)), torch.zeros(7)) == 7
+
+
 @pytest.mark.parametrize(
     ("equation", "shapes"),
     [

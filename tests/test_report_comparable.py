@@ -11,10 +11,13 @@ import record_factory as factory
 from record_factory import A100, CPU, H100, SHAPES_4_2, VOC_15_1, make
 
 import reports.draw
+from benchmark.measure.others import note_of_others
 from benchmark.record import Environment, Record
 from reports import build
 from reports.boards import Board, boards_of
 from reports.comparable import doubts, refused_counts
+from reports.costfigures import cost_over_steps
+from reports.costview import costs
 from reports.exports import board_rows
 from reports.figures import figures_of, styles, trade_off
 from reports.livedata import board_data
@@ -142,6 +145,39 @@ def test_a_lower_bound_is_no_count() -> None:
     measures = scored(Found("x.json", blind)).measures
     assert all(measures[key] is None for key in INFER)
     assert measures["train_flops"] is not None
+
+
+def _beside_others(record: Record, step: int) -> Record:
+    note = note_of_others(7, {7, 8, 9})
+    assert note == "the GPU was shared with 2 other processes"
+    steps = [
+        replace(s, energy_notes=("something else", note)) if s.index == step else s for s in record.steps
+    ]
+    return replace(record, steps=tuple(steps))
+
+
+def test_times_on_a_gpu_that_others_used_are_no_methods() -> None:
+    clean = make("mib", VOC_15_1, environment=H100)
+    disturbed = _beside_others(make("sdr", VOC_15_1, environment=H100), 2)
+    board = _board(make("fine_tune", VOC_15_1, environment=H100), clean, disturbed)
+    rows = {row.method: row for row in board.rows}
+    for key in ("iteration_seconds", "iteration_ratio", "iteration_joules", "seconds_total"):
+        assert rows["sdr"].mean(key) is None and rows["mib"].mean(key) is not None
+    assert rows["sdr"].mean("peak_train_bytes") is not None and rows["sdr"].ranks["train"]
+    (doubt,) = board.doubts
+    assert "while sdr ran" in doubt.text and doubt.refused == ()
+    (over_time,) = [p for p in cost_over_steps(board, styles([board])).panels if "Learning" in p.title]
+    assert {c.label: set(c.values) == {None} for c in over_time.courses} == {
+        "sdr": True, "mib": False, "fine_tune": False
+    }  # fmt: skip
+    found = {cost.name: cost.note for cost in costs(scored(Found("x.json", _beside_others(clean, 5))))}
+    for name in ("Time of an iteration", "Energy of an iteration"):
+        assert found[name].endswith("the GPU was shared with 2 other processes")
+
+
+def test_a_step_0_trained_beside_others_spoils_the_sum_alone() -> None:
+    measures = scored(Found("x.json", _beside_others(make("mib", VOC_15_1, environment=H100), 0))).measures
+    assert measures["seconds_total"] is None and measures["iteration_seconds"] is not None
 
 
 def test_element_wise_operators_are_zero_by_definition() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from benchmark.measure.nvml import Gpu, NvmlUnavailableError, opened
+from benchmark.measure.others import note_of_others
 
 
 @dataclass(frozen=True)
@@ -165,10 +166,8 @@ class EnergyMeter:
         except gpu.nvml.NVMLError as error:
             self._totals.notes.add(f"other processes on the GPU are unknown: NVML: {error}")
             return
-        if os.getpid() in running and len(running) > 1:
-            self._totals.notes.add(f"the GPU was shared with {len(running) - 1} other processes")
-        elif os.getpid() not in running and len(running) > 1:
-            self._totals.notes.add(f"{len(running)} processes computed on the GPU, whose ids are not ours")
+        if note := note_of_others(os.getpid(), running):
+            self._totals.notes.add(note)
 
 
 class _Sampler(threading.Thread):

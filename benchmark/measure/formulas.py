@@ -113,6 +113,8 @@ FVCORE_HANDLES: dict[str, Callable[..., Any]] = {
     "aten::matmul": _matmul,  # fvcore's is wrong where the left operand broadcasts
     "aten::mv": _matmul,
     "aten::dot": _matmul,
+    "aten::vdot": _matmul,
+    "aten::linalg_vecdot": _matmul,
     "aten::einsum": _einsum,  # fvcore's reads rounded text and allocates the operands
     "aten::scaled_dot_product_attention": _attention,
 }
@@ -170,4 +172,5 @@ TORCH_FORMULAS: dict[Any, Callable[..., Any]] = {
     _aten.convolution_backward: _convolution_backward_flops,
     _aten.mv: _vector_flops,
     _aten.dot: _vector_flops,
+    _aten.vdot: _vector_flops,
 }
