@@ -16,7 +16,7 @@ from reports.sightings import Sightings, Stamp, lasting, stamp
 
 CHUNK = 200
 """Records read by one job; fewer in all are read without another process."""
-DERIVED = ("measures", "inputs", "slug", "hardware", "hidden")
+DERIVED = ("measures", "inputs", "slug", "hardware", "hidden", "disturbed")
 """What is computed of a run in the process that reads it, and kept with it."""
 
 

@@ -171,6 +171,14 @@ def test_steps_of_a_kept_record_are_those_it_had_and_matrices_are_seen_without_t
         assert replace(step, confusion=former.confusion) == former
 
 
+def test_boards_are_made_of_what_was_computed_when_the_runs_were_read(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = pickle.loads(pickle.dumps(read_runs(results, {}).runs))
+    monkeypatch.setattr(reports.compact.pickle, "loads", lambda _: pytest.fail("its steps were unpacked"))
+    assert sum(len(row.runs) for board in boards_of(runs) for row in board.rows) == len(runs)
+
+
 def test_counts_too_large_for_four_bytes_are_kept_whole() -> None:
     steps = make("mib").steps
     large = tuple(tuple(2**40 + cell for cell in row) for row in steps[0].confusion)
