@@ -20,12 +20,16 @@ _ARXIV = re.compile(r"\barXiv (\d{4}\.\d{4,5})\b")
 class _Printing(CodeGenerator):
     """Templates that escape by ``Engine.printed`` what they print, but for the long results of macros."""
 
+    def write_commons(self) -> None:
+        super().write_commons()
+        self.writeline("printed = environment.printed")
+
     def _output_child_pre(
         self, node: nodes.Expr, frame: Frame, finalize: CodeGenerator._FinalizeInfo
     ) -> None:
         plain = frame.eval_ctx.autoescape and not frame.eval_ctx.volatile and finalize.src is None
         if plain and not isinstance(node, nodes.Call):
-            self.write("environment.printed(")
+            self.write("printed(")
         else:
             super()._output_child_pre(node, frame, finalize)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from reports.runs import Run
 _NOT_IN_LISTS = {"steps", "environment", "error", "confusion", "losses", "index", "classes"}
 _LISTED_APART = {"uncounted", "train_uncounted"}
 _NOT_OF_STEPS = _NOT_IN_LISTS | _LISTED_APART
-_NOTHING = (None, ())
+_UNKNOWN = "–"
 _LEAVES = {int, bool, float, str, tuple, type(None)}
 _MISTAKES = 12
 
@@ -110,12 +111,14 @@ def measured(record: Record) -> Measured:
         _flatten(vars(step), values)
     known: list[StepLine] = []
     unknown: list[str] = []
-    for path in dict.fromkeys(path for values in flat for path in values):
-        name, line = path.replace("_", " "), [values.get(path) for values in flat]
-        if all(value in _NOTHING for value in line):
+    for path in dict.fromkeys(chain.from_iterable(flat)):
+        line = [values.get(path) for values in flat]
+        printed = tuple([_UNKNOWN if v is None or v == () else _measured(path, v) for v in line])
+        name = path.replace("_", " ")
+        if printed.count(_UNKNOWN) == len(printed):
             unknown.append(name)
         else:
-            known.append(StepLine(name, tuple([_measured(path, value) for value in line])))
+            known.append(StepLine(name, printed))
     return Measured(tuple(known), tuple(unknown))
 
 
@@ -144,8 +147,6 @@ def _flatten(part: Mapping[str, Any], into: dict[str, Any], prefix: str = "") ->
 
 
 def _measured(path: str, value: Any) -> str:
-    if value in _NOTHING:
-        return "–"
     if isinstance(value, float):
         return number(value)
     if isinstance(value, int):
@@ -168,26 +169,29 @@ def row_names(record: Record) -> tuple[str, ...]:
 def heat_lines(run: Run) -> tuple[HeatLine, ...]:
     """Return IoU by class and step; index 0 only where the dataset has a background class."""
     names = row_names(run.record)
-    steps = range(len(run.scores.steps))
     start = 0 if run.record.background else 1
+    steps = [step.iou for step in run.scores.steps]
     return tuple(
-        HeatLine(names[row], tuple(_heat(run, row, t) for t in steps)) for row in range(start, len(names))
+        HeatLine(names[row], tuple([_heat(iou, row) for iou in steps])) for row in range(start, len(names))
     )
 
 
-def _heat(run: Run, row: int, step: int) -> HeatCell:
-    iou = run.scores.steps[step].iou
-    value = iou[row] if row < len(iou) else None
-    return heat_cell(None if value is None else 100 * value, row < len(iou))
+def _heat(iou: Sequence[float | None], row: int) -> HeatCell:
+    if row >= len(iou):
+        return _NOT_LEARNT
+    value = iou[row]
+    return heat_cell(None if value is None else 100 * value, True)
+
+
+_NOT_LEARNT = HeatCell("", None, "not learnt yet")
+_NEVER_MET = HeatCell("–", None, "no test pixel and never predicted")
 
 
 def heat_cell(percent: float | None, learnt: bool) -> HeatCell:
     """Return a cell of IoU: printed in percent and shaded, or empty with the reason."""
     if not learnt:
-        return HeatCell("", None, "not learnt yet")
-    if percent is None:
-        return HeatCell("–", None, "no test pixel and never predicted")
-    return HeatCell(f"{percent:.1f}", round(percent / 10))
+        return _NOT_LEARNT
+    return _NEVER_MET if percent is None else HeatCell(f"{percent:.1f}", round(percent / 10))
 
 
 def mistakes(record: Record) -> tuple[Mistake, ...]:
