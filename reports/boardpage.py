@@ -30,7 +30,7 @@ from reports.view import board_table, runs_table
 
 
 def write_board(site: Site, board: Board) -> Picture | None:
-    """Write the page of a board, its figures and its tables; return its picture of the trade-off."""
+    """Write the page of a board and its figures; return its picture of the trade-off."""
     folder = f"boards/{board.slug}"
     path = f"{folder}/index.html"
     points = published_points(board, site.papers.lines)
@@ -57,12 +57,18 @@ def write_board(site: Site, board: Board) -> Picture | None:
         heat=leader_classes(board),
         printed=beside(board, site.papers.lines),
     )
+    return next((picture for picture in pictures if picture.figure.name == "trade-off"), None)
+
+
+def write_board_data(site: Site, board: Board) -> None:
+    """Write what lies beside a board's page: its tables, and what the page computes with."""
+    folder = f"boards/{board.slug}"
+    points = published_points(board, site.papers.lines)
     site.output.write(f"{folder}/data.js", script("cssbench.board", board_data(board, site.styles, points)))
     site.output.write(f"{folder}/counts.js", script("cssbench.counts", board_counts(board)))
     site.table(f"{folder}/table", export(board_rows(board)))
     site.table(f"{folder}/netscore", export(netscore_rows(board, INPUTS)))
     site.table(f"{folder}/classes", export(class_rows(board)))
-    return next((picture for picture in pictures if picture.figure.name == "trade-off"), None)
 
 
 def write_board_runs(site: Site, board: Board) -> None:

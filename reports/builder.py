@@ -100,7 +100,7 @@ def build(
     )  # fmt: skip
     listed = entries(documented.docs, boards, {run.record.method for run in runs})
     output = Output(out, dry, sightings)
-    site = Site(environment(), output, styles(boards), papers, listing.pages)
+    site = Site(environment(None if dry else store), output, styles(boards), papers, listing.pages)
     for asset in sorted(path for path in ASSETS.rglob("*") if path.is_file()):
         output.write(f"assets/{asset.relative_to(ASSETS).as_posix()}", asset.read_bytes())
     jobs = [each for board in boards for each in board_jobs(site, board)]

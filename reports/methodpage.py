@@ -125,13 +125,19 @@ def write_method(site: Site, entry: MethodEntry, boards: Sequence[Board]) -> Non
         site.table(f"methods/{entry.slug}", export(lines))
 
 
-def method_key(entry: MethodEntry, boards: Sequence[Board]) -> list[object]:
-    """Return all that the page of a method shows of boards: its own rows, and what they are compared with."""
+def compared_with(board: Board) -> tuple[object, ...]:
+    """Return all that the page of any method shows of a board beside its own rows."""
+    columns, cells = [BY_KEY[key] for key in COLUMNS], [row.cells for row in board.rows]
+    return board.slug, sum(row.ok for row in board.rows), best_of(columns, cells)
+
+
+def method_key(
+    entry: MethodEntry, boards: Sequence[Board], shown: Mapping[str, tuple[object, ...]]
+) -> list[object]:
+    """Return all that a method's page shows of boards. ``shown``: what those of all methods do, by slug."""
     return [
         (
-            board.slug,
-            sum(row.ok for row in board.rows),
-            best_of([BY_KEY[key] for key in COLUMNS], [row.cells for row in board.rows]),
+            shown[board.slug],
             Counter(row.variant for row in board.rows if row.method == entry.name),
             [
                 ([(m.run.path, m.run.digest) for m in row.runs], replace(row, runs=(), counted=()))

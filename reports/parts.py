@@ -14,11 +14,11 @@ import benchmark.metrics
 import benchmark.record
 from benchmark.record import sha256_of
 from reports.album import Album, Kept
-from reports.boardpage import write_board, write_board_runs
+from reports.boardpage import write_board, write_board_data, write_board_runs
 from reports.boards import Board
 from reports.known import is_foreign
 from reports.livedata import defaults_of
-from reports.methodpage import MethodEntry, method_key, write_method, write_method_list
+from reports.methodpage import MethodEntry, compared_with, method_key, write_method, write_method_list
 from reports.output import Tally
 from reports.overview import write_guide
 from reports.pages import Picture, Site
@@ -72,7 +72,7 @@ def part_job(
 
 
 def board_jobs(site: Site, board: Board) -> list[Job]:
-    """Return the jobs of a board's page and figures and of its list of runs, if they have to be written."""
+    """Return the jobs of a board's pages, figures and tables, if they have to be written."""
 
     def write(own: Site) -> dict[str, Picture]:
         picture = write_board(own, board)
@@ -80,7 +80,8 @@ def board_jobs(site: Site, board: Board) -> list[Job]:
 
     key = _board_key(site, board)
     runs = part_job(site, f"runs of {board.slug}", key, lambda own: write_board_runs(own, board))
-    return [*part_job(site, f"board {board.slug}", key, write), *runs]
+    data = part_job(site, f"data of {board.slug}", key, lambda own: write_board_data(own, board))
+    return [*runs, *part_job(site, f"board {board.slug}", key, write), *data]
 
 
 def _board_key(site: Site, board: Board) -> str:
@@ -135,9 +136,10 @@ def methods_jobs(site: Site, methods: Sequence[MethodEntry], boards: Sequence[Bo
     """Return the jobs of the list of methods, and of the pages of those of which a row changed."""
 
     def written(entry: MethodEntry) -> list[Job]:
-        key = _key(_context(site), entry, method_key(entry, boards))
+        key = _key(_context(site), entry, method_key(entry, boards, shown))
         return part_job(site, f"method {entry.slug}", key, lambda own: write_method(own, entry, boards))
 
+    shown = {board.slug: compared_with(board) for board in boards}
     key = _key(_context(site), methods)
     listed = part_job(site, "methods", key, lambda own: write_method_list(own, methods))
     return [*listed, *(each for entry in methods for each in written(entry))]

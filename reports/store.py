@@ -1,4 +1,5 @@
-"""What a build keeps for the next one beside the site: records as read, draws and ranges of rows, files seen.
+"""What a build keeps for the next one beside the site: records as read, draws and ranges of rows, files seen,
+templates as compiled.
 
 Each entry is known by the digest of the files and code it was made from, so that nothing is shown which a
 build without it would not show. What cannot be read or written costs only the time to make it again.
@@ -39,6 +40,7 @@ SHARDS = 16
 _SEAL_BYTES = 32
 _SOURCES = (
     "load", "reading", "runs", "compact", "perimage", "bootstrap", "ranges", "resampling", "sightings",
+    "markup",
 )  # fmt: skip
 _MODULES = (
     benchmark.consistency,
@@ -48,7 +50,7 @@ _MODULES = (
     benchmark.plainarrays,
     benchmark.record,
 )
-_PACKAGES = ("numpy", "pydantic")
+_PACKAGES = ("jinja2", "numpy", "pydantic")
 
 
 class KeptRanges(NamedTuple):
@@ -114,6 +116,14 @@ class Store:
         sets, percent, decibel = zip(*draws.values(), strict=True)
         np.savez(file, keys=list(draws), sets=sets, percent=np.stack(percent), decibel=np.stack(decibel))
         self._write(f"draws-{board}", file.getvalue())
+
+    def template(self, key: str) -> bytes | None:
+        """Return what a template was compiled to."""
+        return self._read(f"template-{key}")
+
+    def keep_template(self, key: str, code: bytes) -> None:
+        """Keep what a template was compiled to."""
+        self._write(f"template-{key}", code)
 
     def clean(self) -> None:
         """Remove what builds of the same records by other code have kept."""

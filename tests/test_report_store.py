@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import image_factory
+import jinja2
 import numpy as np
 import pytest
 from record_factory import make
@@ -20,6 +21,8 @@ import reports.store
 from benchmark.record import read_record, write_record
 from reports.boards import boards_of
 from reports.compact import compact, confusions
+from reports.markup import environment
+from reports.published import Papers
 from reports.ranges import RowDraws
 from reports.reading import read_runs
 from reports.resampling import with_rank_ranges
@@ -186,6 +189,25 @@ def test_counts_too_large_for_four_bytes_are_kept_whole() -> None:
         pickle.dumps(compact(replace(make("mib"), steps=(replace(steps[0], confusion=large),))))
     )
     assert np.asarray(confusions(kept)[0]).tolist() == [list(row) for row in large]
+
+
+def test_templates_are_compiled_once_and_again_only_where_what_was_kept_is_broken(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generated = counted(monkeypatch, jinja2.Environment, "_parse")
+    values = {"methods": [], "root": "../", "section": "methods", "papers": Papers(), "protocols": {}}
+
+    def render() -> str:
+        return environment(store).get_template("methods.html.j2").render(values)
+
+    first = render()
+    many = len(generated)
+    assert many > 1 and render() == first and len(generated) == many
+    for path in store._folder.glob("*-template-*"):
+        path.write_bytes(path.read_bytes()[:-1])
+    assert render() == first and len(generated) == 2 * many
+    assert environment().get_template("methods.html.j2").render(values) == first
+    assert len(generated) == 3 * many
 
 
 def test_what_is_kept_goes_with_all_code_it_was_made_by() -> None:
