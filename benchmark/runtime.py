@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
@@ -43,10 +45,20 @@ class Runtime:
         set_seed(stream_seed(self.seed, purpose, step) % 2**32)
 
     def normalise(self, image: Tensor) -> Tensor:
-        """Turn uint8 images (B, 3, H, W) into normalised floats by the preset's mean and deviation."""
-        mean = torch.tensor(self.preset.mean, device=image.device).view(1, 3, 1, 1) * 255
-        std = torch.tensor(self.preset.std, device=image.device).view(1, 3, 1, 1) * 255
-        return (image.float() - mean) / std
+        """Turn uint8 images (B, 3, H, W) on the device into normalised floats by the preset's statistics."""
+        return (image.float() - self._mean) / self._std
+
+    @cached_property
+    def _mean(self) -> Tensor:
+        return self._by_channel(self.preset.mean)
+
+    @cached_property
+    def _std(self) -> Tensor:
+        return self._by_channel(self.preset.std)
+
+    def _by_channel(self, values: Sequence[float]) -> Tensor:
+        """Return (1, 3, 1, 1). Once a run: a GPU is waited for until such numbers have reached it."""
+        return torch.tensor(values, device=self.device).view(1, 3, 1, 1) * 255
 
     def environment(self) -> Environment:
         """Describe the machine for the record."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
@@ -88,15 +89,29 @@ def globals_of(modules: Iterable[str]) -> dict[str, object]:
     }
 
 
-def holds(tensor: Tensor, row: Tensor) -> bool:
-    """Tell whether the storage of ``tensor`` holds a row (3, W) of an image, planes or pixels in turn."""
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A row (3, W) of an image, to be known again by its bytes."""
+
+    pixels: Tensor
+    _known: dict[torch.dtype, tuple[bytes, ...]] = field(default_factory=dict)
+
+    def forms(self, dtype: torch.dtype) -> tuple[bytes, ...]:
+        """Return the bytes it may have in a tensor: of its first plane, and of its pixels in turn."""
+        if dtype not in self._known:
+            wanted = self.pixels.to(dtype)
+            lost = self.pixels.is_floating_point() and not dtype.is_floating_point
+            self._known[dtype] = () if lost else (_bytes(wanted[0]), _bytes(wanted.t().flatten()))
+        return self._known[dtype]
+
+
+def first_held(tensor: Tensor, rows: Iterable[Row]) -> int | None:
+    """Return the position of the first of ``rows`` that the storage of ``tensor`` holds."""
     if tensor.device.type == "meta" or tensor.dtype.is_complex or tensor.layout != torch.strided:
-        return False
-    if row.is_floating_point() and not tensor.is_floating_point():
-        return False
+        return None
     content = _storage(tensor)
-    wanted = row.to(tensor.dtype)
-    return any(_bytes(form) in content for form in (wanted[0], wanted.t().flatten()))
+    held = (any(form in content for form in row.forms(tensor.dtype)) for row in rows)
+    return next((position for position, found in enumerate(held) if found), None)
 
 
 def _storage(tensor: Tensor) -> bytes:

@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from benchmark.check.reach import Row
 from benchmark.data.dataset import Dataset, Split
 from benchmark.data.memory import ArrayCache
 from benchmark.data.scenario import Plan, StepData, evaluation_table, visible_table
@@ -202,17 +202,17 @@ class Marks:
     split: Split
     preset: ModelPreset
 
-    def of(self, steps: set[int]) -> Iterator[tuple[str, Tensor]]:
-        """Yield name and marked row (3, SIZE), decoded and normalised, of each image of some steps."""
+    def of(self, steps: set[int]) -> Iterator[tuple[str, Row]]:
+        """Yield name and marked row, decoded and normalised, of each image of some steps."""
         for name, rows in self._rows.items():
             if int(name.partition("/")[0]) in steps:
                 yield from ((name, row) for row in rows)
 
     @cached_property
-    def _rows(self) -> dict[str, tuple[Tensor, Tensor]]:
+    def _rows(self) -> dict[str, tuple[Row, Row]]:
         mean, std = (torch.tensor(values)[:, None] * 255 for values in (self.preset.mean, self.preset.std))
         found = {}
         for index, name in enumerate(self.split.ids):
             raw = torch.from_numpy(self.split.image(index)[MARKED_ROW].copy()).t()
-            found[name] = (raw, (raw.float() - mean) / std)
+            found[name] = (Row(raw), Row((raw.float() - mean) / std))
         return found

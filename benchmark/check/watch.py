@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from benchmark.check.bits import Tensors, copied, first_change, undeclared, watched
 from benchmark.check.degenerate import try_degenerate
 from benchmark.check.findings import Findings
-from benchmark.check.reach import globals_of, holds, tensors_in
+from benchmark.check.reach import first_held, globals_of, tensors_in
 from benchmark.check.toy import STEPS, Marks
 from benchmark.encoder import Encoder
 from benchmark.finding import chain
@@ -209,11 +209,11 @@ class Watch(Method):
     def _first_image(
         self, roots: Mapping[str, object], steps: set[int], code: AbstractSet[str] = frozenset()
     ) -> str | None:
-        rows = list(self.marks.of(steps))
+        names, rows = zip(*self.marks.of(steps), strict=True)
         for path, tensor in tensors_in(roots, code):
-            image = next((name for name, row in rows if holds(tensor, row)), None)
-            if image:
-                return f"{path} holds image {image}"
+            held = first_held(tensor, rows)
+            if held is not None:
+                return f"{path} holds image {names[held]}"
         return None
 
 

@@ -18,7 +18,7 @@ from benchmark.check import check, rules
 from benchmark.check.apart import Loader
 from benchmark.check.bits import copied, first_change, same_bits, undeclared, watched
 from benchmark.check.findings import Findings
-from benchmark.check.reach import holds, tensors_in
+from benchmark.check.reach import first_held, tensors_in
 from benchmark.check.runs import run_toy
 from benchmark.check.toy import CNN, IMAGES, MARKED_ROW, STEPS, TOYS, Marks, ToyData
 from benchmark.check.trace import Variation
@@ -105,9 +105,9 @@ def test_an_image_is_known_decoded_normalised_flipped_and_behind_a_view() -> Non
     others = [row for name, row in marks().of({0, 1, 2}) if name != split.ids[7]]
     forms = [raw, raw.float(), shown, shown.flip(-1), shown[None].repeat(2, 1, 1, 1), shown[:1, :1, :1]]
     for form in [*forms, shown.half(), shown.permute(1, 2, 0).contiguous(), raw.long()]:
-        assert any(holds(form, row) for row in rows)
-        assert not any(holds(form, row) for row in others)
-    assert not any(holds(shown.mean((1, 2)), row) for row in rows)
+        assert first_held(form, rows) in (0, 1) and first_held(form, others) is None
+        assert first_held(form, [*others, *rows]) == len(others) + (first_held(form, rows) or 0)
+    assert first_held(shown.mean((1, 2)), rows) is None
     assert raw[MARKED_ROW].flip(0).equal(raw[MARKED_ROW])
 
 
