@@ -21,12 +21,16 @@ def protocols_folder() -> Path:
 
 def family_files() -> dict[str, Path]:
     """Return the TOML file of every family that ships with the project, by name."""
-    return {file.stem: file for file in sorted(protocols_folder().glob("*.toml"))}
+    return _by_name(protocols_folder())
 
 
 def preset_files() -> dict[str, Path]:
     """Return the TOML file of every model preset that ships with the project, by name."""
-    return {file.stem: file for file in sorted((protocols_folder() / "models").glob("*.toml"))}
+    return _by_name(protocols_folder() / "models")
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    return dict(sorted((file.stem, file) for file in folder.glob("*.toml")))
 
 
 def protocol_ids() -> list[str]:

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -57,8 +58,12 @@ class Runtime:
         return self._by_channel(self.preset.std)
 
     def _by_channel(self, values: Sequence[float]) -> Tensor:
-        """Return (1, 3, 1, 1). Once a run: a GPU is waited for until such numbers have reached it."""
-        return torch.tensor(values, device=self.device).view(1, 3, 1, 1) * 255
+        """Return 255 times ``values`` as (1, 3, 1, 1). Once a run: a GPU is waited for until it has them.
+
+        Multiplied by numpy, so that all steps count the same operators.
+        """
+        scaled = np.array(values, np.float32) * np.float32(255)
+        return torch.tensor(scaled, device=self.device).view(1, 3, 1, 1)
 
     def environment(self) -> Environment:
         """Describe the machine for the record."""
