@@ -26,7 +26,7 @@ from reports.parallel import chunks
 from reports.protocolpage import Listing, protocols_key, write_protocols
 from reports.publishedpage import write_published
 from reports.reading import Runs
-from reports.runpage import Home, write_run
+from reports.runpage import Home, run_views, write_run
 from reports.runs import Run
 from reports.store import Store, shard_of
 
@@ -108,9 +108,10 @@ def runs_jobs(
 
     def written(some: Sequence[_Stale]) -> Job:
         def write(own: Site) -> None:
-            for run, home, kept, key in some:
+            views = run_views([each.run for each in some])
+            for (run, home, kept, key), view in zip(some, views, strict=True):
                 with own.output.part(f"run {run.slug}", key):
-                    write_run(own, run, home, (results / run.path).read_bytes(), kept)
+                    write_run(own, run, view, home, (results / run.path).read_bytes(), kept)
 
         return job(site, write)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ from reports.sightings import Sightings, Stamp, lasting, stamp
 
 CHUNK = 200
 """Records read by one job; fewer in all are read without another process."""
+TOGETHER = 10
+"""Records that are worked on at once."""
 DERIVED = ("measures", "inputs", "slug", "hardware", "hidden", "disturbed")
 """What is computed of a run in the process that reads it, and kept with it."""
 
@@ -51,7 +54,7 @@ def read_runs(
             runs[name] = last
         else:
             unread.append(Unread(name, lasting(before), last))
-    jobs = [lambda some=some: [_run(one, results) for one in some] for some in chunks(unread, CHUNK)]
+    jobs = [lambda some=some: _read(some, results) for some in chunks(unread, CHUNK)]
     changed = []
     read = [entry for part in run_jobs(jobs, processes) for entry in part]
     for one, entry in zip(unread, read, strict=True):
@@ -81,19 +84,33 @@ class Unread(NamedTuple):
     last: Run | None
 
 
-def _run(one: Unread, results: Path) -> Run | LeftOut | None:
-    """Return a record's run, or why it has none; None where it is what the last build read."""
+def _read(some: Sequence[Unread], results: Path) -> list[Run | LeftOut | None]:
+    """Return the run of each record, or why it has none; None where it is what the last build read.
+
+    One thing after the other, each of a few: to do all with one record after the other takes a fifth longer,
+    as the code and data of each thing push those of the next out of the CPU's caches.
+    """
+    entries: list[Run | LeftOut | None] = []
+    for few in chunks(some, TOGETHER):
+        contents = [_content(one, results) for one in few]
+        found = [
+            read_file(content, one.name) if isinstance(content, bytes) else content
+            for content, one in zip(contents, few, strict=True)
+        ]
+        small = [replace(e, record=compact(e.record)) if isinstance(e, Found) else e for e in found]
+        runs = [scored(entry) if isinstance(entry, Found) else entry for entry in small]
+        for name, run in product(DERIVED, runs):
+            if isinstance(run, Run):
+                getattr(run, name)
+        entries += runs
+    return entries
+
+
+def _content(one: Unread, results: Path) -> bytes | LeftOut | None:
+    """Return what a record's file holds, or why nothing; None where it is what the last build read."""
     try:
         with open(f"{results}/{one.name}", "rb") as file:  # noqa: PTH123  # of thousands: a Path takes as long
             content = file.read()
     except OSError as error:
         return LeftOut(one.name, f"record {one.name} cannot be read: {error.strerror}")
-    if one.last and one.last.digest == sha256_of(content):
-        return None
-    found = read_file(content, one.name)
-    if not isinstance(found, Found):
-        return found
-    run = scored(replace(found, record=compact(found.record)))
-    for name in DERIVED:
-        getattr(run, name)
-    return run
+    return None if one.last and one.last.digest == sha256_of(content) else content
