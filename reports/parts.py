@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import benchmark.measure.operators
+import benchmark.measure.others
 import benchmark.metrics
 import benchmark.record
 from benchmark.record import sha256_of
@@ -189,7 +190,8 @@ def _code() -> str:
     """Return a digest of the code and templates that pages are made by, and of the packages they use."""
     folder = Path(__file__).parent
     files = sorted(path for pattern in _SOURCES for path in folder.glob(pattern))
-    modules = (benchmark.measure.operators, benchmark.metrics, benchmark.record)
+    measure = benchmark.measure
+    modules = (measure.operators, measure.others, benchmark.metrics, benchmark.record)
     files += [Path(module.__file__ or "") for module in modules]
     texts = [f"{path.name} {sha256_of(path.read_bytes())}" for path in files]
     return _key(texts, [version(name) for name in _PACKAGES])

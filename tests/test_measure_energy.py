@@ -10,6 +10,7 @@ import torch
 
 from benchmark.measure.energy import EnergyMeter
 from benchmark.measure.nvml import process_bytes
+from benchmark.measure.others import note_of_others, tells_of_others
 
 CUDA = torch.device("cuda", 0)
 QUANTITIES = {"joules", "watts", "utilisation_percent"}
@@ -202,6 +203,13 @@ def test_other_processes_on_the_gpu_are_noted(install):
     assert metered().notes == ("2 processes computed on the GPU, whose ids are not ours",)
     install(FakeNvml(energy=[0, 1000], fail={"processes": "Insufficient Permissions"}))
     assert metered().notes == ("other processes on the GPU are unknown: NVML: Insufficient Permissions",)
+
+
+@pytest.mark.parametrize(("running", "told"), [({7}, False), ({1}, False), ({7, 1}, True), ({1, 2}, True)])
+def test_a_record_tells_of_others_where_there_were_any(running, told):
+    note = note_of_others(7, running)
+    assert (note is not None) == told == tells_of_others(["energy unknown", *([note] if note else [])])
+    assert not tells_of_others(["other processes on the GPU are unknown: NVML: Insufficient Permissions"])
 
 
 def test_remarks_are_sentences_one_for_each_reason(install):

@@ -156,6 +156,10 @@ def test_products_of_two_vectors_count_their_length(function):
     assert both(Apply(function, torch.zeros(7)), torch.zeros(7)) == 7
 
 
+def test_several_products_of_vectors_at_once_are_element_wise_to_both_counters():
+    assert both(Apply(torch.linalg.vecdot, torch.zeros(3, 7)), torch.zeros(3, 7)) == 0
+
+
 @pytest.mark.parametrize(
     ("equation", "shapes"),
     [

@@ -102,6 +102,12 @@ def _added_bmm(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
     return matmul_macs(get_shape(inputs[1]), get_shape(outputs[0]))
 
 
+def _vector_dot(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
+    """Of two vectors their length; of several at once torch multiplies and sums, which counts as zero."""
+    left = get_shape(inputs[0])
+    return left[0] if len(left) == 1 else 0
+
+
 FVCORE_HANDLES: dict[str, Callable[..., Any]] = {
     "aten::_convolution": conv_flop_jit,
     "aten::_convolution_mode": _convolution_by_mode,  # padding="same", which fvcore does not know
@@ -114,7 +120,7 @@ FVCORE_HANDLES: dict[str, Callable[..., Any]] = {
     "aten::mv": _matmul,
     "aten::dot": _matmul,
     "aten::vdot": _matmul,
-    "aten::linalg_vecdot": _matmul,
+    "aten::linalg_vecdot": _vector_dot,
     "aten::einsum": _einsum,  # fvcore's reads rounded text and allocates the operands
     "aten::scaled_dot_product_attention": _attention,
 }
