@@ -15,6 +15,7 @@ from benchmark.measure.others import note_of_others
 from benchmark.record import Environment, Record
 from reports import build
 from reports.boards import Board, boards_of
+from reports.columns import BY_KEY
 from reports.comparable import doubts, refused_counts
 from reports.costfigures import cost_over_steps
 from reports.costview import costs
@@ -163,6 +164,7 @@ def test_times_on_a_gpu_that_others_used_are_no_methods() -> None:
     rows = {row.method: row for row in board.rows}
     for key in ("iteration_seconds", "iteration_ratio", "iteration_joules", "seconds_total"):
         assert rows["sdr"].mean(key) is None and rows["mib"].mean(key) is not None
+        assert "others used" in BY_KEY[key].unknown
     assert rows["sdr"].mean("peak_train_bytes") is not None and rows["sdr"].ranks["train"]
     (doubt,) = board.doubts
     assert "while sdr ran" in doubt.text and doubt.refused == ()
