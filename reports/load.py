@@ -15,6 +15,8 @@ from benchmark.errors import RecordError
 from benchmark.record import Record, parse_record, sha256_of
 
 PUBLISHED = "published"
+SITE = ("site.json", "index.html")
+"""Files that every site has."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Loaded(NamedTuple):
 
 
 def load(results: Path) -> Loaded:
-    """Read every record under ``results``, its ``published`` folder apart.
+    """Read every record under ``results``, its ``published`` folder and sites apart.
 
     Of several records of the same run (one variant, source, seed and hardware on one protocol) the newest
     is kept. Raises RecordError where the folder does not exist.
@@ -92,10 +94,15 @@ def _names(folder: str, start: str) -> Iterator[str]:
         for entry in entries:
             name = start + entry.name
             if entry.is_dir(follow_symlinks=False):
-                if name != PUBLISHED:
+                if name != PUBLISHED and not _is_site(entry.path):
                     yield from _names(entry.path, f"{name}/")
             elif name.endswith(".json") and not entry.name.startswith(".") and entry.is_file():
                 yield name
+
+
+def _is_site(folder: str) -> bool:
+    """Whether a build left a site there: with copies of records, but without the counts beside them."""
+    return all(Path(folder, name).is_file() for name in SITE)
 
 
 def _read(path: Path, name: str) -> Found | LeftOut:

@@ -371,3 +371,14 @@ def test_no_module_of_the_report_imports_torch() -> None:
         "assert 'reports.draw' in sys.modules and 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_site_below_the_results_is_not_read_as_results(tmp_path: Path) -> None:
+    for seed in range(2):
+        image_factory.write(make("mib", seed=seed), tmp_path, 5)
+    first = build(tmp_path, tmp_path / "site")
+    again = build(tmp_path, tmp_path / "site")
+    assert (first.runs, again.runs, again.written, again.left_out) == (2, 2, 0, ())
+    assert all(row.ranges for board in again.boards for row in board.rows)
+    (tmp_path / "site" / "index.html").unlink()
+    assert len(build(tmp_path, tmp_path / "other").left_out) > 2  # no site any more: nothing is passed over
