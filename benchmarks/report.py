@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import image_factory  # noqa: E402
+import numpy as np  # noqa: E402
 import record_factory  # noqa: E402
 
 from reports.parallel import chunks, cpus, run_jobs  # noqa: E402
@@ -90,7 +91,18 @@ def record(board: int, row: int, seed: int) -> record_factory.Record:
     place = replace(record_factory.MSRC_16_5, protocol=f"msrc-{scenario}-{setting}", step_sizes=sizes)
     methods = list(record_factory.TRAITS)
     params = {"strength": row // len(methods)} if row >= len(methods) else {}
-    return record_factory.make(methods[row % len(methods)], place, seed, params=params)
+    made = record_factory.make(methods[row % len(methods)], place, seed, params=params)
+    steps = tuple(timed(step, SEEDS * row + seed) for step in made.steps)
+    return replace(made, steps=steps, started=f"2026-11-03T10:{seed:02d}:00+00:00")
+
+
+def timed(step: record_factory.StepRecord, seed: int) -> record_factory.StepRecord:
+    """Return a step whose times are its own, as those of no two real runs are alike."""
+    random = np.random.default_rng([seed, step.index])
+    whole = ("timed_iterations", "instrumented_iterations")
+    seconds = {k: v if k in whole else v * random.normal(1, 0.02) for k, v in vars(step.seconds).items()}
+    latency = (step.latency_seconds or 0) * random.normal(1, 0.02)
+    return replace(step, seconds=replace(step.seconds, **seconds), latency_seconds=latency)
 
 
 def build(results: Path, out: Path) -> Cost:

@@ -16,12 +16,12 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from benchmark.errors import RecordError
 from benchmark.record import Digest, Record, sha256_of
+from reports.classes import row_names
 from reports.load import LeftOut
 from reports.pages import Site
 from reports.palette import IGNORE, hexadecimal, image_png, label_png
 from reports.rendered import rendered
 from reports.runs import Run
-from reports.runview import row_names
 
 FOLDER = "pictures"
 MANIFEST = "pictures.jsonl"
@@ -203,7 +203,7 @@ def write_gallery(site: Site, run: Run, kept: Kept) -> Gallery:
     """Write the pictures of a run beside its page."""
     names = dict(enumerate(row_names(run.record)))
     seen: set[int] = set()
-    stems = [f"{run.page}-{nth:02}" for nth in range(len(kept.entries))]
+    stems = [f"{run.stem}-{nth:02}" for nth in range(len(kept.entries))]
     rows = tuple(_row(site, s, kept, e, names, seen) for s, e in zip(stems, kept.entries, strict=True))
     legend = tuple(Colour(names.get(k, "not scored"), hexadecimal(k)) for k in sorted(seen))
     steps = max(len(entry.predictions) for entry in kept.entries)

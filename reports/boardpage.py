@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from reports.boards import RANKING, Board
+from reports.classes import HeatLine, heat_cell, row_names
 from reports.columns import BY_KEY, text, unit
 from reports.costfigures import cost_figures
 from reports.exports import board_rows, class_rows, netscore_rows, run_rows
@@ -22,11 +23,10 @@ from reports.livedata import board_data, script
 from reports.pages import Picture, Site, root
 from reports.published import published_points
 from reports.publishedpage import beside
-from reports.runview import HeatLine, heat_cell, row_names
 from reports.statistics import board_counts
 from reports.summary import INPUTS, facts, leaders, netscores, tags, worked
 from reports.tables import export
-from reports.view import board_table, runs_table
+from reports.view import board_table
 
 
 def write_board(site: Site, board: Board) -> Picture | None:
@@ -69,13 +69,7 @@ def write_board_data(site: Site, board: Board) -> None:
     site.table(f"{folder}/table", export(board_rows(board)))
     site.table(f"{folder}/netscore", export(netscore_rows(board, INPUTS)))
     site.table(f"{folder}/classes", export(class_rows(board)))
-
-
-def write_board_runs(site: Site, board: Board) -> None:
-    """Write the page of every run behind a board, and its table."""
-    path = f"boards/{board.slug}/runs.html"
-    site.page("runs.html.j2", path, "boards", board=board, table=runs_table(board, root(path)))
-    site.table(path.removesuffix(".html"), export(run_rows(board)))
+    site.table(f"{folder}/runs", export(run_rows(board)))
 
 
 class ClassTable(NamedTuple):

@@ -17,8 +17,9 @@ from reports.bound import as_on_board
 from reports.columns import COLUMNS, Column
 from reports.comparable import Doubt, doubts, refused_counts
 from reports.load import when
-from reports.runs import Measures, Run, slug
+from reports.runs import Measures, Run, is_bound, place_slug
 from reports.tables import Cell, aggregate
+from reports.variants import newest_of_each_seed
 
 RANKING: NetScoreBoard = "train"
 """The NetScore that orders the rows: the only one of the three in which a method pays for its teacher."""
@@ -102,7 +103,7 @@ class Board:
     @cached_property
     def slug(self) -> str:
         """The name of its folder."""
-        return slug(f"{self.first.protocol}-{self.first.model}", self.first.protocol_digest, self.first.model)
+        return place_slug(self.first)
 
     @cached_property
     def hardware(self) -> tuple[str, ...]:
@@ -125,11 +126,6 @@ def boards_of(runs: Iterable[Run]) -> tuple[Board, ...]:
         if not is_bound(members[0].record)
     ]
     return tuple(sorted(boards, key=lambda board: (board.first.protocol, board.first.model, board.slug)))
-
-
-def is_bound(record: Record) -> bool:
-    """Whether a run learnt all classes at once: an upper bound of other boards."""
-    return len(record.step_sizes) == 1
 
 
 def _board_key(run: Run) -> tuple[str, str]:
@@ -197,7 +193,7 @@ def _rows(measured: Iterable[Measured]) -> list[Row]:
     groups = _group(
         measured, lambda m: (m.run.record.method, m.run.record.variant, m.run.record.source_digest)
     )
-    counted = {key: _newest_of_each_seed(runs) for key, runs in groups.items()}
+    counted = {key: newest_of_each_seed(runs, lambda m: m.run) for key, runs in groups.items()}
     cells = aggregate({key: [m.measures for m in runs] for key, runs in counted.items()})
     ordered = {
         key: sorted(runs, key=lambda m: (m.run.record.seed, m.run.path)) for key, runs in groups.items()
@@ -222,11 +218,6 @@ def _known(cells: Mapping[str, Cell], runs: Sequence[Measured]) -> Mapping[str, 
         return cells
     apart = {column.key for column in COLUMNS if column.hardware}
     return {key: Cell(None, None, 0) if key in apart else cell for key, cell in cells.items()}
-
-
-def _newest_of_each_seed(runs: Iterable[Measured]) -> list[Measured]:
-    newest = sorted((m for m in runs if m.run.ok), key=lambda m: (when(m.run.record.finished), m.run.path))
-    return [seeds[-1] for _, seeds in sorted(_group(newest, lambda m: m.run.record.seed).items())]
 
 
 def _ranked(rows: Sequence[Row]) -> tuple[Row, ...]:

@@ -21,11 +21,10 @@ from reports.parallel import cpus, run_jobs
 from reports.parts import (
     board_jobs,
     fixed_jobs,
-    homes_of,
     methods_jobs,
     protocols_jobs,
-    runs_jobs,
     store_jobs,
+    variants_jobs,
 )
 from reports.protocolpage import read_scenarios
 from reports.published import read_papers
@@ -104,7 +103,7 @@ def build(
     for asset in sorted(path for path in ASSETS.rglob("*") if path.is_file()):
         output.write(f"assets/{asset.relative_to(ASSETS).as_posix()}", asset.read_bytes())
     jobs = [each for board in boards for each in board_jobs(site, board)]
-    jobs += runs_jobs(site, runs, homes_of(boards), results, album)
+    jobs += variants_jobs(site, runs, results, album)
     jobs += methods_jobs(site, listed, boards)
     jobs += fixed_jobs(site)
     jobs += protocols_jobs(site, listing, boards)

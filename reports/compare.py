@@ -11,10 +11,10 @@ import numpy as np
 
 from benchmark.errors import RecordError
 from reports.bootstrap import Interval, difference, over_seeds
+from reports.classes import row_names
 from reports.columns import BY_KEY, COLUMNS, Column
 from reports.opponents import Match, Side, matches
 from reports.perimage import Floats
-from reports.runview import row_names
 from reports.samples import Samples, samples
 from reports.tables import Cell, aggregate
 

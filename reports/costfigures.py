@@ -10,7 +10,7 @@ from benchmark.metrics import mean
 from benchmark.record import Record, StepRecord
 from reports.boards import Board, Row
 from reports.columns import BY_KEY, Kind, Unit, scale_of
-from reports.costview import COMPUTE, MEMORY, tone
+from reports.costbars import COMPUTE, MEMORY, tone
 from reports.figures import Figure, Styles, pictured, step_names
 from reports.runs import comparable, later_steps, peak_bytes, shared_gpu
 from reports.specs import BarPanel, BarRow, Bars, Course, CoursePanel, Courses, shown

@@ -8,11 +8,11 @@ from typing import Any
 from benchmark.metrics import BOARDS
 from benchmark.metrics import Board as NetScoreBoard
 from reports.boards import Board, Measured, Row
+from reports.classes import row_names
 from reports.columns import COLUMNS
 from reports.figures import mean_iou
 from reports.ranges import RANKED
 from reports.runs import Run
-from reports.runview import row_names
 
 
 def board_rows(board: Board) -> list[dict[str, Any]]:
@@ -105,15 +105,17 @@ def _unique(names: Iterable[str], values: Iterable[float | None]) -> dict[str, f
     return result
 
 
-def step_rows(run: Run) -> list[dict[str, Any]]:
-    """Return mIoU and IoU in percent of a run after each step."""
-    names = row_names(run.record)
+def step_rows(runs: Iterable[Run]) -> list[dict[str, Any]]:
+    """Return mIoU and IoU in percent of runs with the same classes after each step."""
     lines = []
-    for t, step in enumerate(run.scores.steps):
-        padded = [*step.iou, *[None] * (len(names) - len(step.iou))]
-        line: dict[str, Any] = {"step": t}
-        line |= {f"miou_{k}_percent": _percent(getattr(step, k)) for k in ("all", "old", "new")}
-        lines.append(line | {f"iou {n}": v for n, v in _unique(names, map(_percent, padded)).items()})
+    for run in runs:
+        names = row_names(run.record)
+        fixed = {"seed": run.record.seed, "status": run.record.status, "hardware": run.hardware}
+        for t, step in enumerate(run.scores.steps):
+            padded = [*step.iou, *[None] * (len(names) - len(step.iou))]
+            line: dict[str, Any] = {**fixed, "step": t}
+            line |= {f"miou_{k}_percent": _percent(getattr(step, k)) for k in ("all", "old", "new")}
+            lines.append(line | {f"iou {n}": v for n, v in _unique(names, map(_percent, padded)).items()})
     return lines
 
 

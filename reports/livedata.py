@@ -16,11 +16,11 @@ from benchmark.finding import method_files
 from benchmark.metrics import Board as NetScoreBoard
 from benchmark.metrics import mean
 from reports.boards import Board, Measured, Row
+from reports.classes import row_names
 from reports.columns import BY_KEY, Column, unit
 from reports.docs import read_method
 from reports.figures import ACCURACY, Styles
 from reports.published import PublishedPoint
-from reports.runview import row_names
 from reports.summary import INPUTS
 from reports.tables import rounded
 from reports.view import row_id

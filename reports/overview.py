@@ -44,9 +44,9 @@ class Shot(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A run in a plain list. ``page``: its page without ending."""
+    """A run in a plain list. ``href``: its place on the page of its variant."""
 
-    page: str
+    href: str
     variant: str
     protocol: str
     model: str
@@ -117,7 +117,8 @@ def _line(run: Run) -> Line:
     record = run.record
     final = run.scores.final.all if run.ok else None
     printed = "–" if final is None else f"{100 * final:.1f}"
-    return Line(run.page, record.variant, record.protocol, record.model, record.seed, record.status, printed)
+    href = f"{run.page}.html#{run.slug}"
+    return Line(href, record.variant, record.protocol, record.model, record.seed, record.status, printed)
 
 
 def _row(board: Board) -> dict[str, Any]:

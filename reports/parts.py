@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
@@ -15,7 +15,7 @@ import benchmark.metrics
 import benchmark.record
 from benchmark.record import sha256_of
 from reports.album import Album, Kept
-from reports.boardpage import write_board, write_board_data, write_board_runs
+from reports.boardpage import write_board, write_board_data
 from reports.boards import Board
 from reports.known import is_foreign
 from reports.livedata import defaults_of
@@ -27,12 +27,13 @@ from reports.parallel import chunks
 from reports.protocolpage import Listing, protocols_key, write_protocols
 from reports.publishedpage import write_published
 from reports.reading import Runs
-from reports.runpage import Home, run_views, write_run
 from reports.runs import Run
 from reports.store import Store, shard_of
+from reports.variantpage import Beside, write_variant
+from reports.variants import Variant, variants_of
 
-CHUNK = 50
-"""Runs whose pages are written by one job."""
+CHUNK = 5
+"""Variants whose pages are written by one job."""
 _SOURCES = ("*.py", "*.toml", "templates/*.j2")
 _PACKAGES = ("jinja2", "markupsafe", "matplotlib", "numpy", "pandas")
 
@@ -80,9 +81,8 @@ def board_jobs(site: Site, board: Board) -> list[Job]:
         return {board.slug: picture} if picture else {}
 
     key = _board_key(site, board)
-    runs = part_job(site, f"runs of {board.slug}", key, lambda own: write_board_runs(own, board))
     data = part_job(site, f"data of {board.slug}", key, lambda own: write_board_data(own, board))
-    return [*runs, *part_job(site, f"board {board.slug}", key, write), *data]
+    return [*part_job(site, f"board {board.slug}", key, write), *data]
 
 
 def _board_key(site: Site, board: Board) -> str:
@@ -95,42 +95,40 @@ def _board_key(site: Site, board: Board) -> str:
     )
 
 
-def runs_jobs(
-    site: Site, runs: Sequence[Run], homes: Mapping[str, Home], results: Path, album: Album
-) -> list[Job]:
-    """Return the jobs of the pages of those runs that changed. ``homes``: the board of each by its slug."""
-    contexts = {home: _key(_context(site), home) for home in {None, *homes.values()}}
+def variants_jobs(site: Site, runs: Sequence[Run], results: Path, album: Album) -> list[Job]:
+    """Return the jobs of the pages of those variants of which a run changed."""
+    context = _context(site)
     stale = []
-    for run in runs:
-        home, kept = homes.get(run.slug), album.of(run.record)
-        key = _run_key(contexts[home], run, kept)
-        if not site.output.reuse(f"run {run.slug}", key):
-            stale.append(_Stale(run, home, kept, key))
+    for variant in variants_of(runs):
+        kept = [album.of(run.record) for run in variant.runs]
+        key = _variant_key(context, variant, kept)
+        if not site.output.reuse(f"variant {variant.page}", key):
+            stale.append(_Stale(variant, kept, key))
 
     def written(some: Sequence[_Stale]) -> Job:
         def write(own: Site) -> None:
-            views = run_views([each.run for each in some])
-            for (run, home, kept, key), view in zip(some, views, strict=True):
-                with own.output.part(f"run {run.slug}", key):
-                    write_run(own, run, view, home, (results / run.path).read_bytes(), kept)
+            for variant, kept, key in some:
+                contents = [(results / run.path).read_bytes() for run in variant.runs]
+                with own.output.part(f"variant {variant.page}", key):
+                    write_variant(own, variant, list(map(Beside, contents, kept)))
 
         return job(site, write)
 
     return [written(some) for some in chunks(stale, CHUNK)]
 
 
-def _run_key(context: str, run: Run, kept: Kept | None) -> str:
+def _variant_key(context: str, variant: Variant, kept: Sequence[Kept | None]) -> str:
     """As :func:`_key`, without the time that the quoting of thousands of texts takes."""
-    text = f"{context} {run.digest} {kept.digest if kept else None} {run.path}"
-    return sha256_of(text.encode("utf-8", "backslashreplace"))
+    runs = zip(variant.runs, kept, strict=True)
+    lines = [f"{run.digest} {own.digest if own else None} {run.path}" for run, own in runs]
+    return sha256_of("\n".join([context, *lines]).encode("utf-8", "backslashreplace"))
 
 
 class _Stale(NamedTuple):
-    """A run whose page has to be written, and what settles the page."""
+    """A variant whose page has to be written, the pictures of its runs, and what settles the page."""
 
-    run: Run
-    home: Home | None
-    kept: Kept | None
+    variant: Variant
+    kept: Sequence[Kept | None]
     key: str
 
 
@@ -168,16 +166,6 @@ def fixed_jobs(site: Site) -> list[Job]:
     """Return the jobs of the pages that show nothing of any record: the guide, and published numbers."""
     pages = {"guide": write_guide, "published": write_published}
     return [each for name, write in pages.items() for each in part_job(site, name, _context(site), write)]
-
-
-def homes_of(boards: Iterable[Board]) -> dict[str, Home]:
-    """Return the board that each run counts on, joint runs apart, by the run's slug."""
-    return {
-        measured.run.slug: Home(board.slug, board.first.protocol, board.first.model)
-        for board in boards
-        for row in board.rows
-        for measured in row.runs
-    }
 
 
 def _context(site: Site) -> str:

@@ -14,6 +14,7 @@ from benchmark.protocol import Protocol
 from benchmark.protocols import JOINT, Family, family_files, load_family, load_protocol, preset_files
 from benchmark.record import sha256_of
 from reports.boards import REFERENCE, Board
+from reports.fields import Field
 from reports.known import digest_here
 from reports.load import LeftOut
 from reports.pages import Site
@@ -21,7 +22,6 @@ from reports.palette import hexadecimal
 from reports.published import DATASETS, Line
 from reports.rendered import Sample, rendered, write_samples
 from reports.runs import slug
-from reports.runview import Field
 from reports.tables import export
 
 SETTINGS_SAY = {

@@ -19,7 +19,7 @@ CHUNK = 200
 """Records read by one job; fewer in all are read without another process."""
 TOGETHER = 10
 """Records that are worked on at once."""
-DERIVED = ("measures", "inputs", "slug", "hardware", "hidden", "disturbed")
+DERIVED = ("measures", "inputs", "slug", "page", "hardware", "hidden", "disturbed")
 """What is computed of a run in the process that reads it, and kept with it."""
 
 

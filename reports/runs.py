@@ -19,7 +19,7 @@ Measures = Mapping[str, float | None]
 
 @dataclass(frozen=True)
 class Run:
-    """One record, scored. ``path`` is relative to the results folder; ``slug`` names its page.
+    """One record, scored. ``path`` is relative to the results folder; ``slug`` names it in the site.
 
     ``digest``: SHA-256 of the record's file; empty where it was not read from one.
     """
@@ -41,16 +41,23 @@ class Run:
 
     @cached_property
     def slug(self) -> str:
-        """A file name, unique and the same wherever the records lie."""
+        """Its place on its page and the name of its files: unique, and the same wherever the records lie."""
         record = self.record
-        key = [record.protocol_digest, record.split, record.variant, record.source_digest, record.seed]
-        name = f"{record.protocol}-{record.model}-{record.variant}-s{record.seed}"
-        return slug(name, *map(str, key), self.hardware)
+        key = [*_place(record), record.method, record.variant, record.source_digest, str(record.seed)]
+        return slug(f"{record.variant[:60]}-s{record.seed}", *key, self.hardware)
+
+    @cached_property
+    def page(self) -> str:
+        """The page of its variant in the site, without ending, in the folder of its board if it is on one."""
+        record = self.record
+        identity = (*_place(record), record.method, record.variant, record.source_digest)
+        top = "boards" if record.split == "test" and not is_bound(record) else "runs"
+        return f"{top}/{place_slug(record)}/{slug(record.variant[:60], *identity)}"
 
     @property
-    def page(self) -> str:
-        """Its page in the site, without ending; in one of many folders, as large ones are slow to add to."""
-        return f"runs/{self.slug[-2:]}/{self.slug}"
+    def stem(self) -> str:
+        """Its files in the site, beside its page, without ending."""
+        return f"{self.page.rpartition('/')[0]}/{self.slug}"
 
     @cached_property
     def hidden(self) -> tuple[str, ...]:
@@ -90,6 +97,22 @@ def slug(name: str, *identity: str) -> str:
     safe = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:80]
     digest = sha256_of("\n".join(identity).encode("utf-8", "backslashreplace"))[:8]
     return f"{safe}-{digest}" if safe else digest
+
+
+def place_slug(record: Record) -> str:
+    """Return the name of a folder for all runs of a protocol and model: a board's, where they are on one."""
+    split = [] if record.split == "test" else [record.split]
+    return slug("-".join([record.protocol, record.model, *split]), *_place(record))
+
+
+def _place(record: Record) -> tuple[str, ...]:
+    identity = (record.protocol_digest, record.model)
+    return identity if record.split == "test" else (*identity, record.split)
+
+
+def is_bound(record: Record) -> bool:
+    """Whether a run learnt all classes at once: an upper bound of other boards."""
+    return len(record.step_sizes) == 1
 
 
 def later_steps(record: Record) -> Sequence[StepRecord]:

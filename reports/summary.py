@@ -9,9 +9,9 @@ from benchmark.metrics import Board as NetScoreBoard
 from benchmark.metrics import netscore
 from reports.boards import RANKING, REFERENCE, Board, Row
 from reports.columns import BY_KEY, number, text, unit
+from reports.fields import Field
 from reports.figures import RATIO_OF
 from reports.known import is_foreign
-from reports.runview import Field
 from reports.view import CellView, RowKind, row_id
 
 LEADERS = (f"netscore_{RANKING}", "miou_all_percent", "forgetting_points", "iteration_ratio")

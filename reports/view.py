@@ -7,15 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from benchmark.metrics import BOARDS
-from reports.boards import RANKING, Board, Measured, Row
-from reports.columns import BY_KEY, GROUPS, Column, Group, Unit, spread_text, text, unit
+from reports.boards import RANKING, Board, Row
+from reports.columns import GROUPS, Column, Group, Unit, spread_text, text, unit
 from reports.ranges import Range, printed_range
 from reports.runs import slug
 from reports.tables import Cell
 
 RowKind = Literal["bound", "ranked", "failed"]
-DIRECT = 150
-"""Rows up to which every number of a row with one run leads to that run itself."""
 BARS = ("miou_all_percent", f"netscore_{RANKING}")
 NETSCORES = {f"netscore_{board}": board for board in BOARDS}
 """NetScore's boards by the keys of their columns."""
@@ -65,7 +63,6 @@ class RowView:
     rank: int | None = None
     range: Range | None = None
     single: bool = False
-    hardware: str = ""
 
 
 class Span(NamedTuple):
@@ -101,19 +98,9 @@ def board_table(board: Board, root: str) -> Table:
     """Return a board's rows, joint training first, those without a finished run last, for its own page."""
     rows = [*([board.joint] if board.joint else []), *board.rows]
     found = table(board, rows, board.columns, root)
-    return replace(found, rows=tuple(replace(row, href=_near(row, board, len(rows))) for row in found.rows))
-
-
-def _near(row: RowView, board: Board, rows: int) -> str:
-    """Return a row's link from its board's own folder.
-
-    On a long board always to the list of runs: the same long link at each of a row's numbers would make
-    the page too large.
-    """
-    folder = f"boards/{board.slug}/"
-    if rows > DIRECT or folder in row.href:
-        return f"runs.html#{row.anchor}"
-    return row.href
+    own = f"{root}boards/{board.slug}/"  # a row's link is at each of its numbers: the shortest there is
+    near = tuple(replace(row, href=row.href.removeprefix(own)) for row in found.rows)
+    return replace(found, rows=near)
 
 
 def table(board: Board, rows: Sequence[Row], columns: Sequence[Column], root: str) -> Table:
@@ -127,7 +114,7 @@ def table(board: Board, rows: Sequence[Row], columns: Sequence[Column], root: st
             name="joint training" if row is board.joint else row.variant,
             note=_note(row, board),
             anchor=row_id(row, board),
-            href=_source(row, board, root),
+            href=f"{root}{row.runs[0].run.page}.html",
             seeds=len(row.counted),
             badges=tuple(Badge(status, count) for status, count in row.statuses.items()),
             cells=tuple(_cell(c, row, units, {} if row is board.joint else best, top) for c in columns),
@@ -149,21 +136,10 @@ def _note(row: Row, board: Board) -> str:
     return f"source {row.source_digest[:8]}" if len(twins) > 1 else ""
 
 
-def _source(row: Row, board: Board, root: str) -> str:
-    """Return where a row's numbers lead: its run, or the list of its runs."""
-    if len(row.runs) == 1:
-        return f"{root}{row.runs[0].run.page}.html"
-    return f"{root}boards/{board.slug}/runs.html#{row_id(row, board)}"
-
-
 def first_error(row: Row) -> str:
     """Return the first line of the first failure of a row."""
-    return next((line for m in row.runs if (line := first_line(m.run.record.error))), "")
-
-
-def first_line(error: str | None) -> str:
-    """Return the first line of an error; empty for none."""
-    return next(iter((error or "").strip().splitlines()), "")
+    errors = (m.run.record.error or "" for m in row.runs)
+    return next((lines[0] for error in errors if (lines := error.strip().splitlines())), "")
 
 
 def units_of(columns: Sequence[Column], cells: Sequence[Mapping[str, Cell]]) -> dict[str, Unit]:
@@ -214,43 +190,3 @@ def _seeds(cell: Cell) -> str:
     if cell.n < 2:
         return ""
     return f"mean ± standard deviation of {cell.n} seeds" if cell.std else f"the same for all {cell.n} seeds"
-
-
-def runs_table(board: Board, root: str) -> Table:
-    """Return every run behind a board, failed ones included; columns of the groups shown at first."""
-    shown = {group.key for group in GROUPS if group.shown}
-    columns = [column for column in board.columns if column.group in shown]
-    rows = [*([board.joint] if board.joint else []), *board.rows]
-    values = [m.measures for row in rows for m in row.runs]
-    units = {c.key: unit(c, [measures.get(c.key) for measures in values]) for c in columns}
-    views = tuple(_run_row(m, row, board, root, units) for row in rows for m in row.runs)
-    headers = tuple(Header(column, units[column.key].name) for column in columns)
-    return Table(f"Runs of {board.first.protocol} on {board.first.model}", headers, views)
-
-
-def _run_row(measured: Measured, row: Row, board: Board, root: str, units: Mapping[str, Unit]) -> RowView:
-    run, record = measured.run, measured.run.record
-    bound = row is board.joint
-    twin = "" if measured in row.counted or not run.ok else "older twin, not counted"
-    return RowView(
-        kind="bound" if bound else "ranked" if run.ok else "failed",
-        name=row.variant,
-        note="joint training" if bound else twin,
-        anchor=row_id(row, board) if measured is row.runs[0] else run.slug,
-        href=f"{root}{run.page}.html",
-        seeds=record.seed,
-        badges=(Badge(record.status, 1),),
-        cells=tuple(_run_cell(BY_KEY[key], measured, scale) for key, scale in units.items()),
-        error=first_line(record.error),
-        hardware=run.hardware,
-    )
-
-
-def _run_cell(column: Column, measured: Measured, scale: Unit) -> CellView:
-    value = measured.measures.get(column.key)
-    if value is None:
-        status = measured.run.record.status
-        return CellView(
-            column.group, "–", note=column.unknown if status == "ok" else f"the run ended as {status}"
-        )
-    return CellView(column.group, text(column, value, scale), value=f"{value:.10g}")

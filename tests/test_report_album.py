@@ -1,4 +1,4 @@
-"""Pictures of test images on run pages: of the very predictions, inert, photographs only when asked for."""
+"""Pictures of test images on pages: of the very predictions, inert, photographs only when asked for."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def _build(tmp_path: Path, record: Record, pictures: Path | None = None) -> Buil
 
 
 def _page(tmp_path: Path) -> str:
-    (page,) = (tmp_path / "site" / "runs").rglob("*.html")
+    (page,) = set((tmp_path / "site" / "boards").rglob("*.html")) - set(
+        (tmp_path / "site" / "boards").rglob("index.html")
+    )
     return page.read_text()
 
 
@@ -61,7 +63,7 @@ def test_rendered_images_are_shown_with_labels_and_every_step(tmp_path: Path) ->
     _write(tmp_path / "results" / "pictures" / "x", record)
     assert _build(tmp_path, record).left_out == ()
     page = _page(tmp_path)
-    found = re.findall(r'<img src="\.\./\.\./(runs/[^"]+\.png)" alt="([^"]+)"', page)
+    found = re.findall(r'<img src="\.\./\.\./(boards/[^"]+\.png)" alt="([^"]+)"', page)
     assert [alt for _, alt in found] == [
         "Test image test-0000",
         "Labels: disc 44 %, background 44 %",
@@ -81,7 +83,7 @@ def test_pictures_of_other_predictions_are_on_no_page(tmp_path: Path) -> None:
     _write(tmp_path / "results" / "pictures", make("mib", images_digest=factory.sha("another run")))
     _build(tmp_path, make("mib", images_digest=DIGEST))
     assert 'id="gallery"' not in _page(tmp_path)
-    assert not list((tmp_path / "site" / "runs").rglob("*.png"))
+    assert not list((tmp_path / "site" / "boards").rglob("*-image.png"))
 
 
 def test_photographs_are_shown_only_from_a_folder_that_is_named(tmp_path: Path) -> None:
@@ -91,13 +93,13 @@ def test_photographs_are_shown_only_from_a_folder_that_is_named(tmp_path: Path) 
     assert left.path == "pictures/pictures.jsonl"
     assert "photographs are shown only when their folder is named with --pictures" in left.reason
     assert 'id="gallery"' not in _page(tmp_path)
-    assert not list((tmp_path / "site" / "runs").rglob("*.png"))
+    assert not list((tmp_path / "site" / "boards").rglob("*-image.png"))
     local = tmp_path / "local"
     _write(local, record, "1_9_s")
     _build(tmp_path, record, local)
     assert "Test image 1_9_s" in _page(tmp_path)
     _build(tmp_path, record)  # and they are gone again from a site that is built without
-    assert not list((tmp_path / "site" / "runs").rglob("*.png"))
+    assert not list((tmp_path / "site" / "boards").rglob("*-image.png"))
 
 
 def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def test_extreme_values_that_are_no_error_are_shown_as_they_are(results: Path) -
     steps = tuple(replace(step, losses=losses, latency_seconds=5e-324) for step in record.steps)
     factory.write(replace(record, steps=steps), results, "extreme")
     assert report(results, "--strict").exit_code == 0
-    pages = [path.read_text() for path in (results.parent / "site" / "runs").rglob("*.html")]
+    pages = [path.read_text() for path in (results.parent / "site" / "boards").rglob("mib-*.html")]
     (text,) = [page for page in pages if "huge = 1000000000000000000000000000000" in page]
     assert str(2**63 - 1) in text
     assert not re.search(r"\b(nan|inf)\b", text.lower())

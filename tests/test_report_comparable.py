@@ -18,7 +18,7 @@ from reports.boards import Board, boards_of
 from reports.columns import BY_KEY
 from reports.comparable import doubts, refused_counts
 from reports.costfigures import cost_over_steps
-from reports.costview import costs
+from reports.costlist import costs
 from reports.exports import board_rows
 from reports.figures import figures_of, styles, trade_off
 from reports.livedata import board_data
@@ -172,7 +172,7 @@ def test_times_on_a_gpu_that_others_used_are_no_methods() -> None:
     assert {c.label: set(c.values) == {None} for c in over_time.courses} == {
         "sdr": True, "mib": False, "fine_tune": False
     }  # fmt: skip
-    found = {cost.name: cost.note for cost in costs(scored(Found("x.json", _beside_others(clean, 5))))}
+    found = {cost.name: cost.note for cost in costs([_beside_others(clean, 5)])}
     for name in ("Time of an iteration", "Energy of an iteration"):
         assert found[name].endswith("the GPU was shared with 2 other processes")
 

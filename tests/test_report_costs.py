@@ -1,4 +1,4 @@
-"""What a run cost, on its page: parts by hand, how each number was got, unknown with its reason."""
+"""What a variant cost, on its page: parts by hand, how each number was got, unknown with its reason."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from benchmark.measure.operators import suspects
 from benchmark.record import PeakBytes, Record, Seconds
 from reports import build
 from reports.columns import COLUMNS, scale_of
-from reports.costview import amount, breakdowns, costs
+from reports.costbars import amount, breakdowns
+from reports.costlist import costs, costs_of
+from reports.fields import measured
 from reports.load import Found
 from reports.runs import Run, scored
-from reports.runview import measured
+from reports.variants import Variant
 
 
 def _record(**changes: object) -> Record:
@@ -44,7 +46,7 @@ def _run(record: Record) -> Run:
 
 
 def test_compute_by_part_and_step_by_hand() -> None:
-    compute = breakdowns(_record())[0]
+    compute = breakdowns([_record()])[0]
     assert [bar.text for bar in compute.bars] == [
         "step 0: student 100\u202fM, backward 400\u202fM",
         "step 1: teacher 300\u202fM, student 100\u202fM, backward 400\u202fM",
@@ -61,7 +63,7 @@ def test_compute_by_part_and_step_by_hand() -> None:
 
 
 def test_memory_seconds_and_parameters_by_hand() -> None:
-    _, memory, parameters, seconds = breakdowns(_record())
+    _, memory, parameters, seconds = breakdowns([_record()])
     assert (
         memory.bars[0].text == "step 0: parameters 2.00\u202fMiB, activations 6.00\u202fMiB"
     )  # no part of 0
@@ -78,11 +80,11 @@ def test_memory_seconds_and_parameters_by_hand() -> None:
 def test_step_0_of_its_own_is_charged_to_no_other() -> None:
     record = _record()
     own = replace(record, steps=tuple(replace(step, base=None) for step in record.steps))
-    assert "charged" not in breakdowns(own)[3].note
+    assert "charged" not in breakdowns([own])[3].note
 
 
 def test_each_cost_says_how_it_was_got_and_where() -> None:
-    found = {cost.name: cost for cost in costs(_run(_record()))}
+    found = {cost.name: cost for cost in costs([_record()])}
     flops = found["Training FLOPs of an iteration"]
     assert (flops.text, flops.how) == ("800\u202fM", "counted")
     assert flops.note.startswith("by torch 2.11.0, a batch of 8; zero by definition: 10 calls")
@@ -103,21 +105,21 @@ def test_why_energy_is_unknown_is_said_as_the_record_has_it() -> None:
     record = _record()
     last = replace(record.steps[-1], energy_notes=("no NVML library", "<b>none</b>"))
     noted = replace(record, steps=(*record.steps[:-1], last))
-    found = {cost.name: cost for cost in costs(_run(noted))}
+    found = {cost.name: cost for cost in costs([noted])}
     assert found["Energy of an iteration"].note == "no NVML library; <b>none</b>"
-    line = next(line for line in measured(noted).lines if line.name == "energy notes")
+    line = next(line for line in measured([noted]).same if line.name == "energy notes")
     assert line.values == ("–", "–", "no NVML library; <b>none</b>")
     known = replace(last, energy_joules=80.0, energy_notes=("another process used the GPU",))
     shared = replace(record, steps=(*record.steps[:-1], known))
-    energy = {cost.name: cost for cost in costs(_run(shared))}["Energy of an iteration"]
+    energy = {cost.name: cost for cost in costs([shared])}["Energy of an iteration"]
     assert (energy.text, energy.note.endswith("; another process used the GPU")) == ("2.00\u202fJ", True)
 
 
 def test_on_a_gpu_memory_has_no_parts_and_says_why() -> None:
     record = make("mib", environment=A100)
-    memory = breakdowns(record)[1]
+    memory = breakdowns([record])[1]
     assert memory.reason == "CUDA's allocator does not say what its blocks hold"
-    found = {cost.name: cost for cost in costs(_run(record))}
+    found = {cost.name: cost for cost in costs([record])}
     assert (
         "CUDA's allocator, bytes handed out; on NVIDIA A100-SXM4-40GB"
         in found["Peak memory while training"].note
@@ -127,11 +129,11 @@ def test_on_a_gpu_memory_has_no_parts_and_says_why() -> None:
 
 def test_a_run_without_a_step_or_a_timed_iteration_has_no_cost_made_up() -> None:
     failed = factory.failed("mib", SHAPES_4_2, "oom", "out of memory", 0)
-    assert breakdowns(failed) == () == costs(_run(failed))
+    assert costs_of(Variant((_run(failed),))) == ()
     record = _record()
     still = replace(record.steps[-1], seconds=Seconds(0, 1, 0, 0, 0, 0, 0, 3))
     short = replace(record, steps=(*record.steps[:-1], still))
-    found = {cost.name: cost for cost in costs(_run(short))}
+    found = {cost.name: cost for cost in costs([short])}
     assert found["Time of an iteration"].text == ""
 
 
@@ -139,7 +141,7 @@ def test_a_count_that_leaves_out_a_product_is_called_a_lower_bound() -> None:
     record = _record()
     compute = replace(record.steps[-1].compute, train_uncounted={"mylib::conv": 2, "aten::add": 1})
     partly = replace(record, steps=(*record.steps[:-1], replace(record.steps[-1], compute=compute)))
-    note = breakdowns(partly)[0].note
+    note = breakdowns([partly])[0].note
     assert "a lower bound, as mylib::conv × 2 may hide multiply-adds" in note
     assert "aten::add" not in note
 
@@ -147,7 +149,7 @@ def test_a_count_that_leaves_out_a_product_is_called_a_lower_bound() -> None:
 def test_operators_that_may_hide_multiply_adds() -> None:
     table = {"aten::add": 1, "aten::_convolution_special": 2, "aten::upsample_bilinear2d": 3, "foo::bar": 4}
     assert suspects(table) == {"aten::_convolution_special": 2, "foo::bar": 4}
-    code = "import sys, benchmark.measure.operators, reports.costview; assert 'torch' not in sys.modules"
+    code = "import sys, benchmark.measure.operators, reports.costlist; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
@@ -165,7 +167,7 @@ def test_amounts_have_their_own_unit() -> None:
     assert scale_of("bytes", []).name == "B"
 
 
-def test_the_run_page_shows_it_all_and_hostile_names_are_inert(
+def test_the_page_shows_it_all_and_hostile_names_are_inert(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawing = reports.draw.Drawing(b'<svg viewBox="0 0 4 3"/>', b"png")
@@ -177,9 +179,8 @@ def test_the_run_page_shows_it_all_and_hostile_names_are_inert(
     )
     hostile = replace(record, steps=(*record.steps[:-1], replace(record.steps[-1], compute=compute)))
     factory.write(hostile, tmp_path / "results")
-    build(tmp_path / "results", tmp_path / "site")
-    (page,) = (tmp_path / "site" / "runs").rglob("*.html")
-    text = page.read_text()
+    (board,) = build(tmp_path / "results", tmp_path / "site").boards
+    text = (tmp_path / "site" / f"{board.rows[0].runs[0].run.page}.html").read_text()
     assert "<script>alert" not in text
     assert text.count('<figure class="breakdown">') == 4
     assert 'aria-label="step 0: student 100\u202fM, backward 400\u202fM"' in text

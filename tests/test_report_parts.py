@@ -88,8 +88,8 @@ def test_a_site_built_on_an_earlier_one_is_the_site_built_anew(
     summary = build(changed, kept, processes=2)
     build(changed, tmp_path / "anew")
     assert files(kept) == files(tmp_path / "anew")
-    runs = [path for path in summary.changed if path.startswith("runs/")]
-    assert 0 < len(runs) <= 9  # of 10 runs with three files each
+    changed_pages = [p for p in summary.changed if p.startswith(("boards/", "runs/")) and p.endswith(".html")]
+    assert 0 < sum("/index" not in page for page in changed_pages) <= 3  # of those of 7 variants
 
 
 def test_a_page_that_depends_on_other_rows_is_written_anew(results: Path, site: Path, tmp_path: Path) -> None:
@@ -101,12 +101,13 @@ def test_a_page_that_depends_on_other_rows_is_written_anew(results: Path, site: 
     summary = build(changed, kept)
     assert any(path.startswith("boards/shapes") for path in summary.changed)
     assert not any(path.startswith(("boards/msrc", "runs/")) for path in summary.changed)
+    assert not any("/mib-" in path and path.startswith("boards/") for path in summary.changed)
     build(changed, tmp_path / "anew")
     assert files(kept) == files(tmp_path / "anew")
 
 
 @pytest.mark.parametrize(
-    "pattern", ["runs/*/*.html", "runs/*/*.json", "boards/*/index.html", "boards/*/*.svg"]
+    "pattern", ["boards/*/mib-*.html", "boards/*/mib-*.json", "boards/*/index.html", "boards/*/*.svg"]
 )
 def test_a_file_that_was_touched_is_written_anew(
     pattern: str, results: Path, site: Path, tmp_path: Path
@@ -128,21 +129,21 @@ def test_other_code_writes_every_part_anew(
     shutil.copytree(site, kept)
     monkeypatch.setattr(reports.parts, "_code", lambda: "another")
     written: list[str] = []
-    write = reports.parts.write_run
-    monkeypatch.setattr(reports.parts, "write_run", lambda *a: (written.append(a[1].slug), write(*a)))
+    write = reports.parts.write_variant
+    monkeypatch.setattr(reports.parts, "write_variant", lambda *a: (written.append(a[1].page), write(*a)))
     build(results, kept)
-    assert len(written) == 10
+    assert len(written) == 7
 
 
 def test_a_dry_run_names_what_differs_and_writes_nothing(results: Path, site: Path, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     shutil.copytree(site, kept)
     assert build(results, kept, dry=True).changed == ()
-    page = sorted(kept.glob("runs/*/*.html"))[0]
+    page = sorted(kept.glob("boards/*/mib-*.html"))[0]
     page.write_text("old")
     (kept / "index.html").unlink()
     before = files(kept)
-    assert build(results, kept, dry=True).changed == ("index.html", page.relative_to(kept).as_posix())
+    assert build(results, kept, dry=True).changed == (page.relative_to(kept).as_posix(), "index.html")
     assert files(kept) == before
     everything = build(results, tmp_path / "absent", dry=True)
     assert set(everything.changed) == set(files(site))

@@ -1,4 +1,4 @@
-"""Small parts of the report: numbers and units, docstrings, the run page's tables, the terminal's table."""
+"""Small parts of the report: numbers and units, docstrings, tables of runs, the terminal's table."""
 
 from __future__ import annotations
 
@@ -12,20 +12,28 @@ import record_factory as factory
 from record_factory import A100, H100, MSRC_16_5, SHAPES_4_2, VOC_13_1, make
 
 from benchmark.errors import MethodError
+from benchmark.record import Record
 from reports.boards import boards_of
+from reports.classes import class_table, mistakes
 from reports.columns import BY_KEY, COLUMNS, GROUPS, number, spread_text, text, unit
 from reports.docs import blocks, read_method
 from reports.exports import board_rows, step_rows
+from reports.fields import measured
 from reports.load import Found, load
+from reports.losscharts import loss_charts
 from reports.markup import breakable, prose
 from reports.runs import Run, scored
-from reports.runview import heat_lines, loss_charts, measured, mistakes
 from reports.tables import as_json, csv, export
 from reports.text import render
+from reports.variants import Variant
 
 
 def _run(**values: object) -> Run:
     return scored(Found("run.json", make(**values)))  # type: ignore[arg-type]
+
+
+def _alone(record: Record) -> Variant:
+    return Variant((scored(Found("run.json", record)),))
 
 
 def test_every_column_is_measured_and_every_measure_has_a_column() -> None:
@@ -136,12 +144,12 @@ def test_prose_escapes_before_it_marks() -> None:
 
 
 def test_class_table_of_a_run() -> None:
-    lines = heat_lines(_run(place=MSRC_16_5))
+    lines = class_table(Variant((_run(place=MSRC_16_5),))).lines
     assert len(lines) == 21
     assert lines[0].name == "building"
     assert lines[20].cells[0].text == ""
     run = _run()
-    lines = heat_lines(run)
+    lines = class_table(Variant((run,))).lines
     assert lines[0].name == "background"
     value = run.scores.final.iou[0]
     assert value is not None
@@ -153,27 +161,27 @@ def test_mistakes_are_the_largest_shares_off_the_diagonal() -> None:
     confusion = [[0] * 9 for _ in range(9)]
     confusion[0][0], confusion[1][0], confusion[1][1], confusion[3][7], confusion[3][3] = 10, 3, 1, 1, 3
     last = factory.replace(record.steps[-1], confusion=tuple(map(tuple, confusion)))
-    found = mistakes(factory.replace(record, steps=(*record.steps[:-1], last)))
-    assert found == (("disc", "background", "75.0"), ("triangle", "crescent", "25.0"))
-    assert mistakes(make(finished_steps=0, status="error")) == ()
+    found = mistakes(_alone(factory.replace(record, steps=(*record.steps[:-1], last))))
+    assert found == (("disc", "background", "75.0", ""), ("triangle", "crescent", "25.0", ""))
+    assert mistakes(_alone(make(finished_steps=0, status="error"))) == ()
 
 
 def test_loss_charts_break_where_a_value_is_unknown() -> None:
     step = factory.replace(make().steps[0], losses={"ce": (4.0, 2.0, None, 0.0), "kd": ()})
-    ce, kd = loss_charts([step])
+    ce, kd = loss_charts([[step]])
     assert ce.lines == ("12.50,2.00 37.50,15.00", "87.50,28.00 87.50,28.00")
     assert (ce.low, ce.high, ce.edges) == ("0", "4.00", ())
     assert kd.lines == ()
-    two = loss_charts([step, factory.replace(step, losses={"kd": (1.0, 1.0)})])
+    two = loss_charts([[step, factory.replace(step, losses={"kd": (1.0, 1.0)})]])
     assert two[0].edges == ("50.00",)
     assert two[1].lines == ("62.50,28.00 87.50,28.00",)
 
 
 def test_what_no_step_knows_is_named_once() -> None:
-    lines = measured(make())
-    assert "energy joules" in lines.unknown
-    assert not set(lines.unknown) & {line.name for line in lines.lines}
-    known = {line.name: line.values for line in measured(make("mib", VOC_13_1, 0, H100)).lines}
+    found = measured([make()])
+    assert "energy joules" in found.unknown and found.apart == ()
+    assert not set(found.unknown) & {line.name for line in found.same}
+    known = {line.name: line.values for line in measured([make("mib", VOC_13_1, 0, H100)]).same}
     assert len(known["energy joules"]) == 8
     assert known["parameters · deployed"][0] == "305\u202f170\u202f000"
     assert known["checkpoint bytes"][0] == "1.14 GiB"
@@ -201,10 +209,10 @@ def test_exports_hold_the_boards_numbers() -> None:
     assert (joint["role"], row["role"], row["seeds"], row["status"]) == ("joint", "method", 2, "2 ok")
     cell = board.rows[0].cells["miou_all_percent"]
     assert (row["miou_all_percent"], row["miou_all_percent_std"]) == (cell.mean, cell.std)
-    steps = step_rows(_run())
+    steps = step_rows([_run()])
     assert [line["step"] for line in steps] == [0, 1, 2]
     assert steps[0]["iou hexagon"] is None
-    assert len(step_rows(scored(Found("x", make(classes=("a",) * 8))))[0]) == 1 + 3 + 9
+    assert len(step_rows([scored(Found("x", make(classes=("a",) * 8)))])[0]) == 4 + 3 + 9
 
 
 def test_terminal_table_has_every_row_and_no_control_character(tmp_path: Path) -> None:

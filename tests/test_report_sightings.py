@@ -149,6 +149,6 @@ def test_a_dry_run_reads_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         reports.sightings, "sha256_of", lambda content: (read.append(content), sha256_of(content))[1]
     )
     assert build(tmp_path / "results", tmp_path / "site", dry=True).changed == ()
-    pages = {path.read_bytes() for path in (tmp_path / "site" / "runs").rglob("*.html")}
+    pages = {path.read_bytes() for path in (tmp_path / "site" / "boards").rglob("mib-*.html")}
     assert pages
     assert pages <= set(read)
