@@ -6,9 +6,9 @@ import json
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -77,6 +77,12 @@ def _adapter(kind: type[Content]) -> TypeAdapter[Content]:
     return TypeAdapter(kind)
 
 
+@lru_cache
+def _table(text: str) -> Mapping[str, Any]:
+    """Return what a TOML says: that of a model preset is asked for with each of many protocols."""
+    return tomllib.loads(text)
+
+
 def read_toml(path: Path, kind: type[Content], what: str) -> Content:
     """Read a TOML file as ``kind``, a dataclass, its ``name`` the file's stem where it gives none.
 
@@ -84,12 +90,11 @@ def read_toml(path: Path, kind: type[Content], what: str) -> Content:
     InvalidFileError for one that is no TOML or has keys that are missing, unknown or of another type.
     """
     try:
-        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = {"name": path.stem, **_table(path.read_text(encoding="utf-8"))}
     except (OSError, UnicodeDecodeError) as error:
         raise ProtocolError(f"{what} {path} cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise InvalidFileError((f"{what} {path} is not TOML: {error}",)) from error
-    content.setdefault("name", path.stem)
     name = name_finding(content["name"], "key 'name'")
     if name:
         raise InvalidFileError((f"{what} {path}: {name}",))

@@ -69,7 +69,11 @@ def write_board_data(site: Site, board: Board) -> None:
     site.table(f"{folder}/table", export(board_rows(board)))
     site.table(f"{folder}/netscore", export(netscore_rows(board, INPUTS)))
     site.table(f"{folder}/classes", export(class_rows(board)))
-    site.table(f"{folder}/runs", export(run_rows(board)))
+
+
+def write_board_runs(site: Site, board: Board) -> None:
+    """Write the table of every run behind a board."""
+    site.table(f"boards/{board.slug}/runs", export(run_rows(board)))
 
 
 class ClassTable(NamedTuple):

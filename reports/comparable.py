@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from reports.columns import BY_KEY, COLUMNS, number
@@ -72,7 +73,7 @@ def _disturbed(runs: Iterable[Run]) -> Iterator[Doubt]:
         text = (
             f"Other processes used the GPU while {_listed(variants)} ran: times and energy of these runs are"
         )
-        yield Doubt(f"{text} neither shown nor ranked. The page of the run has them.")
+        yield Doubt(f"{text} neither shown nor ranked. The page of its runs has them.")
 
 
 def _software(runs: Sequence[Run]) -> Iterator[Doubt]:
@@ -127,9 +128,13 @@ def _variants(runs: Iterable[Run]) -> Mapping[tuple[str, str, str], list[Run]]:
 
 
 def _version(run: Run, package: str) -> str:
+    return _short(run.record.environment.packages.get(package, "of an unknown version"))
+
+
+@cache
+def _short(full: str) -> str:
     """Return a version as far as it may change what is counted: 2.11 of 2.11.1+cu128, 0.1.5 of 0.1.5.p2."""
-    full = run.record.environment.packages.get(package, "of an unknown version")
-    parts = full.split("+")[0].split(".")
+    parts = full.split("+", maxsplit=1)[0].split(".")
     return ".".join(parts[: 3 if parts[0] == "0" else 2])
 
 
@@ -142,7 +147,7 @@ def _lower_bounds(runs: Iterable[Run]) -> Iterator[Doubt]:
     for operators, variants in sorted(hidden.items()):
         text = f"The counters took {operators} of {_listed(variants)} for zero, which may hide multiply-adds:"
         yield Doubt(
-            f"{text} such counts are lower bounds, neither shown nor ranked. The page of the run has them."
+            f"{text} such counts are lower bounds, neither shown nor ranked. The page of its runs has them."
         )
 
 

@@ -92,7 +92,7 @@ def class_rows(board: Board) -> list[dict[str, Any]]:
     start = 0 if board.first.background else 1
     lines = []
     for row in (row for row in board.rows if row.ok):
-        values = [steps[-1] for steps in mean_iou(row, len(names))]
+        values = [steps[-1] for steps in mean_iou(row, len(names), last=True)]
         lines.append({"variant": row.variant, **_unique(names[start:], values[start:])})
     return lines
 

@@ -271,9 +271,9 @@ def by_class(board: Board) -> Heat | None:
     return Heat(labels, step_names(board), panels) if rows else None
 
 
-def mean_iou(row: Row, classes: int) -> tuple[tuple[float | None, ...], ...]:
-    """Return IoU in percent by class, then by step: the mean over the seeds of a row."""
-    runs = [measured.run.scores.steps for measured in row.counted]
+def mean_iou(row: Row, classes: int, last: bool = False) -> tuple[tuple[float | None, ...], ...]:
+    """Return IoU in percent by class, then by step (the ``last`` alone): the mean over the seeds of a row."""
+    runs = [measured.run.scores.steps[-1 if last else 0 :] for measured in row.counted]
     return tuple(
         tuple(
             _percent(mean(step.iou[index] if index < len(step.iou) else None for step in steps))

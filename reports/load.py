@@ -125,8 +125,10 @@ def read_file(content: bytes, name: str) -> Found | LeftOut:
 def newest(found: Sequence[Entry]) -> tuple[list[Entry], list[LeftOut]]:
     """Return the newest record of each run, in the order of their paths, and why the others are left out."""
     latest: dict[tuple[object, ...], Entry] = {}
-    for entry in sorted(found, key=lambda entry: (_finished(entry.record), entry.path)):
-        latest[_identity(entry.record)] = entry
+    for entry in found:
+        other = latest.setdefault(identity := _identity(entry.record), entry)
+        if other is not entry and _order(entry) > _order(other):
+            latest[identity] = entry
     kept = set(map(id, latest.values()))
     older = (entry for entry in found if id(entry) not in kept)
     left_out = [
@@ -154,8 +156,8 @@ def hardware(record: Record) -> str:
     return record.environment.hardware
 
 
-def _finished(record: Record) -> float:
-    return when(record.finished)
+def _order(entry: Recorded) -> tuple[float, str]:
+    return when(entry.record.finished), entry.path
 
 
 def when(text: str) -> float:

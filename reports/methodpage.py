@@ -8,8 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from benchmark.errors import MethodError
 from benchmark.finding import method_files
+from benchmark.record import sha256_of
 from reports.boards import Board, Row
 from reports.columns import BY_KEY
 from reports.docs import MethodDoc, read_method
@@ -139,13 +142,18 @@ def method_key(
         (
             shown[board.slug],
             Counter(row.variant for row in board.rows if row.method == entry.name),
-            [
-                ([(m.run.path, m.run.digest) for m in row.runs], replace(row, runs=(), counted=()))
-                for row in rows
-            ],
+            [_row_key(row) for row in rows],
         )
         for board, rows in _rows_of(entry, boards)
     ]
+
+
+def _row_key(row: Row) -> tuple[object, ...]:
+    """Return all of a row but its runs, which it names by digest; its numbers as the bytes they are."""
+    numbers = np.array(list(row.cells.values()), dtype=np.float64)  # an unknown one is no number
+    cells = sha256_of(" ".join(row.cells).encode() + numbers.tobytes())
+    runs = [(m.run.path, m.run.digest) for m in row.runs]
+    return runs, cells, replace(row, runs=(), counted=(), cells={})
 
 
 def _rows_of(entry: MethodEntry, boards: Sequence[Board]) -> list[tuple[Board, list[Row]]]:

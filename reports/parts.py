@@ -15,7 +15,7 @@ import benchmark.metrics
 import benchmark.record
 from benchmark.record import sha256_of
 from reports.album import Album, Kept
-from reports.boardpage import write_board, write_board_data
+from reports.boardpage import write_board, write_board_data, write_board_runs
 from reports.boards import Board
 from reports.known import is_foreign
 from reports.livedata import defaults_of
@@ -82,7 +82,8 @@ def board_jobs(site: Site, board: Board) -> list[Job]:
 
     key = _board_key(site, board)
     data = part_job(site, f"data of {board.slug}", key, lambda own: write_board_data(own, board))
-    return [*part_job(site, f"board {board.slug}", key, write), *data]
+    every = part_job(site, f"runs of {board.slug}", key, lambda own: write_board_runs(own, board))
+    return [*part_job(site, f"board {board.slug}", key, write), *data, *every]
 
 
 def _board_key(site: Site, board: Board) -> str:

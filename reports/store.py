@@ -119,7 +119,8 @@ class Store:
 
     def template(self, key: str) -> bytes | None:
         """Return what a template was compiled to."""
-        return self._read(f"template-{key}")
+        content = self._read(f"template-{key}")
+        return None if content is None else bytes(content)
 
     def keep_template(self, key: str, code: bytes) -> None:
         """Keep what a template was compiled to."""
@@ -145,12 +146,12 @@ class Store:
     def _path(self, name: str) -> Path:
         return self._folder / f"{self._name}-{name}"
 
-    def _read(self, name: str) -> bytes | None:
+    def _read(self, name: str) -> memoryview | None:
         path = self._path(name)
         try:
             if not all(map(_only_mine, (path, self._folder))):
                 return None
-            content = path.read_bytes()
+            content = memoryview(path.read_bytes())
         except OSError:
             return None
         seal, body = content[:_SEAL_BYTES], content[_SEAL_BYTES:]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from csv import writer
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 import pandas as pd
 
 Key = TypeVar("Key", bound=Hashable)
@@ -32,27 +33,23 @@ def aggregate(groups: Mapping[Key, Sequence[Mapping[str, float | None]]]) -> dic
     entries = [(i, m) for i, runs in enumerate(groups.values()) for m in runs]
     if not entries:
         return {key: {} for key in groups}
-    frame = pd.DataFrame([m for _, m in entries], dtype="float64")
-    grouped = frame.groupby([i for i, _ in entries])
+    keys = list(dict.fromkeys(chain.from_iterable(m for _, m in entries)))
+    values = np.array([[m.get(key) for key in keys] for _, m in entries], dtype=np.float64)
+    grouped = pd.DataFrame(values, columns=keys).groupby(np.array([i for i, _ in entries]))
     count = grouped.count()
     whole = count.eq(grouped.size(), axis=0)
-    means, stds = grouped.mean().where(whole), grouped.std(ddof=1).where(whole)
-    lines = zip(count.index, *(part.to_numpy().tolist() for part in (means, stds, count)), strict=True)
-    rows = {int(i): _cells(frame.columns, *values) for i, *values in lines}
+    means, stds = (_known(part.where(whole)) for part in (grouped.mean(), grouped.std(ddof=1)))
+    lines = zip(count.index.tolist(), means, stds, count.to_numpy().tolist(), strict=True)
+    rows = {i: dict(zip(keys, map(Cell, *cells), strict=True)) for i, *cells in lines}
     return {key: rows.get(i, {}) for i, key in enumerate(groups)}
 
 
-def _cells(
-    keys: Iterable[str], means: Iterable[float], stds: Iterable[float], counts: Iterable[int]
-) -> dict[str, Cell]:
-    return {
-        str(key): Cell(_known(mean), _known(std), count)
-        for key, mean, std, count in zip(keys, means, stds, counts, strict=True)
-    }
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _known(part: pd.DataFrame) -> list[list[float | None]]:
+    """Return the lines of a table with None for what is no number."""
+    numbers = part.to_numpy().astype(object)
+    numbers[part.isna().to_numpy()] = None
+    lines: list[list[float | None]] = numbers.tolist()
+    return lines
 
 
 def rounded(value: float | None) -> float | None:
