@@ -4,7 +4,8 @@
 
 Records are generated: MSRC-v2's classes in two steps, four boards, ten seeds a row, and beside each its
 counts by test image (256 images). Each build runs in a process of its own, imports included. Figures are
-drawn before, so that the others find them as they would those of a site that was there. Every page is
+drawn before, so that the others find them as they would those of a site that was there. A build is the
+command ``cssbench report``, from its start to its end. Every page is
 written anew where templates change; before the full build the cache of records and draws is emptied, too.
 Memory is the largest sum over the build's processes of what each holds, shared pages counted once (PSS).
 Exit code 1 where a target is missed; they are for 10,000 records on two cores.
@@ -30,13 +31,14 @@ import image_factory  # noqa: E402
 import numpy as np  # noqa: E402
 import record_factory  # noqa: E402
 
+from reports.known import digest_here  # noqa: E402
 from reports.parallel import chunks, cpus, run_jobs  # noqa: E402
 
 BOARDS = 4
 SEEDS = 10
 IMAGES = 256
 SETTINGS = ("sequential", "disjoint", "overlapped")
-BUILD = "import sys, pathlib, reports; reports.build(*map(pathlib.Path, sys.argv[1:]))"
+BUILD = "from benchmark.cli import main; main()"
 IDLE = 20
 """How many times longer than a look at memory took nothing is looked at: a look takes time from the build."""
 
@@ -92,6 +94,7 @@ def record(board: int, row: int, seed: int) -> record_factory.Record:
     methods = list(record_factory.TRAITS)
     params = {"strength": row // len(methods)} if row >= len(methods) else {}
     made = record_factory.make(methods[row % len(methods)], place, seed, params=params)
+    made = replace(made, protocol_digest=digest_here(made.protocol, made.model, made.split) or "")
     steps = tuple(timed(step, SEEDS * row + seed) for step in made.steps)
     return replace(made, steps=steps, started=f"2026-11-03T10:{seed:02d}:00+00:00")
 
@@ -110,8 +113,10 @@ def build(results: Path, out: Path) -> Cost:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     environment["CSSBENCH_CACHE"] = str(out.parent / "cache")
     began, peak, before = time.perf_counter(), 0.0, cpu_seconds()
-    command = [sys.executable, "-c", BUILD, str(results), str(out)]
-    with subprocess.Popen(command, env=environment, start_new_session=True) as process:
+    command = [sys.executable, "-c", BUILD, "report", "--results", str(results), "--out", str(out)]
+    with subprocess.Popen(
+        command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL
+    ) as process:
         while process.poll() is None:
             looked = time.perf_counter()
             peak = max(peak, held_mebibytes(process.pid))

@@ -25,7 +25,7 @@ from reports.published import published_points
 from reports.publishedpage import beside
 from reports.statistics import board_counts
 from reports.summary import INPUTS, facts, leaders, netscores, tags, worked
-from reports.tables import export
+from reports.tables import csv, export
 from reports.view import board_table
 
 
@@ -72,8 +72,9 @@ def write_board_data(site: Site, board: Board) -> None:
 
 
 def write_board_runs(site: Site, board: Board) -> None:
-    """Write the table of every run behind a board."""
-    site.table(f"boards/{board.slug}/runs", export(run_rows(board)))
+    """Write the table of every run behind a board, as CSV alone: there are thousands, each a JSON already."""
+    rows = run_rows(board)
+    site.output.write(f"boards/{board.slug}/runs.csv", csv(rows, list(rows[0])))
 
 
 class ClassTable(NamedTuple):

@@ -10,11 +10,14 @@ import numpy.typing as npt
 
 from benchmark.metrics import overlap
 from benchmark.record import Record, StepRecord
-from reports.boards import Board, Row
+from reports.boards import Board
 from reports.compact import confusions
+from reports.parallel import chunks
 
 EXACT = 2**53 - 1
 """The largest integer that every smaller one is told apart from in a browser's numbers."""
+TOGETHER = 50
+"""Runs whose matrices are counted at once."""
 
 
 class StepCounts(NamedTuple):
@@ -48,11 +51,14 @@ def _counts(same_step: Sequence[npt.ArrayLike]) -> list[StepCounts]:
 def board_counts(board: Board) -> dict[str, Any]:
     """Return the statistics of each row, joint training first: by seed, then by step; null if not exact."""
     joint = [[_joint(m.run.record, board.first) for m in board.joint.counted]] if board.joint else []
-    return {"rows": [*joint, *(_row(row) for row in board.rows)]}
+    records = [m.run.record for row in board.rows for m in row.counted]
+    counts = iter([each for some in chunks(records, TOGETHER) for each in _of_runs(some)])
+    return {"rows": [*joint, *([next(counts) for _ in row.counted] for row in board.rows)]}
 
 
-def _row(row: Row) -> list[Any]:
-    by_step = map(_counts, zip(*(confusions(m.run.record) for m in row.counted), strict=True))
+def _of_runs(records: Sequence[Record]) -> list[list[StepCounts] | None]:
+    """Return the statistics of finished runs of one protocol by step; None for those that are not exact."""
+    by_step = map(_counts, zip(*map(confusions, records), strict=True))
     return [_exact(list(counts)) for counts in zip(*by_step, strict=True)]
 
 

@@ -15,6 +15,7 @@ import pickle
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import version
@@ -36,7 +37,7 @@ from reports.ranges import RowDraws
 from reports.runs import Run
 from reports.sightings import Sighting, Sightings
 
-SHARDS = 16
+SHARDS = 64
 _SEAL_BYTES = 32
 _SOURCES = (
     "load", "reading", "runs", "compact", "perimage", "bootstrap", "ranges", "resampling", "sightings",
@@ -72,8 +73,10 @@ class Store:
     def runs(self) -> dict[str, Run]:
         """Return the runs of the last build by path; each has the digest of the file it was read from."""
         found: dict[str, Run] = {}
-        for shard in range(SHARDS):
-            found |= self._unpickled(f"runs-{shard}") or {}
+        names = [f"runs-{shard}" for shard in range(SHARDS)]
+        with ThreadPoolExecutor(1) as ahead:  # a file is read and digested while the one before is unpickled
+            for content in ahead.map(self._read, names):
+                found |= _unpickled(content) or {}
         return found
 
     def keep_runs(self, shard: int, runs: Iterable[Run]) -> None:
@@ -82,7 +85,7 @@ class Store:
 
     def sightings(self) -> dict[str, Sighting]:
         """Return what the last build knew of files by their paths."""
-        return self._unpickled("sightings") or {}
+        return _unpickled(self._read("sightings")) or {}
 
     def keep_sightings(self, sightings: Sightings) -> None:
         """Keep what a build has seen of files."""
@@ -91,7 +94,7 @@ class Store:
 
     def ranges(self, board: str) -> KeptRanges | None:
         """Return the rank ranges of a board's rows, and what they follow from."""
-        found: KeptRanges | None = self._unpickled(f"ranges-{board}")
+        found: KeptRanges | None = _unpickled(self._read(f"ranges-{board}"))
         return found
 
     def keep_ranges(self, board: str, ranges: KeptRanges) -> None:
@@ -133,13 +136,6 @@ class Store:
                 with suppress(OSError):
                     path.unlink()
 
-    def _unpickled(self, name: str) -> Any:
-        content = self._read(name)
-        if not content:
-            return None
-        with _without_gc():
-            return pickle.loads(content)
-
     def _pickle(self, name: str, value: object) -> None:
         self._write(name, pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL))
 
@@ -166,6 +162,13 @@ class Store:
 def shard_of(path: str) -> int:
     """Return which shard a run's path belongs to: few are written where few records change."""
     return int(sha256_of(path.encode("utf-8", "backslashreplace"))[:4], 16) % SHARDS
+
+
+def _unpickled(content: memoryview | None) -> Any:
+    if not content:
+        return None
+    with _without_gc():
+        return pickle.loads(content)
 
 
 def _only_mine(path: Path) -> bool:
