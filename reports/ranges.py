@@ -25,7 +25,7 @@ from reports.bootstrap import (
 )
 from reports.columns import BY_KEY
 from reports.parallel import chunks
-from reports.perimage import Floats, ImageOverlap, read_overlap
+from reports.perimage import CountsError, Floats, read_overlap, read_overlaps
 from reports.runs import Run
 
 ACCURACY = "miou_all_percent"
@@ -85,19 +85,19 @@ def row_draws(row: Row, results: Path) -> RowDraws:
 
 
 def _accuracy(some: Sequence[Measured], results: Path, single: bool) -> list[tuple[str, Floats]]:
-    """Return each run's test set and its mIoU of all classes in each draw."""
-    overlaps = [_scored(measured.run, results, single) for measured in some]
+    """Return each run's test set and its mIoU of all classes in each draw.
+
+    An error names the seed but for a row of a ``single`` one.
+    """
+    records = [measured.run.record for measured in some]
+    files = zip(records, (results / measured.run.path for measured in some), strict=True)
+    try:
+        found = zip(read_overlaps(list(files)), records, strict=True)
+    except CountsError as error:
+        raise RecordError(str(error) if single else f"seed {error.record.seed}: {error}") from error
+    overlaps = [overlap.scored(record.background) for overlap, record in found]
     test_sets = (overlap.test_set for overlap in overlaps)
     return list(zip(test_sets, resampled_accuracy(overlaps), strict=True))
-
-
-def _scored(run: Run, results: Path, single: bool) -> ImageOverlap:
-    """Return a run's counts of the classes that are scored; an error names the seed but for a ``single``."""
-    record = run.record
-    try:
-        return read_overlap(record, results / run.path).scored(record.background)
-    except RecordError as error:
-        raise RecordError(str(error) if single else f"seed {record.seed}: {error}") from error
 
 
 def with_ranges(board: Board, draws: Mapping[int, RowDraws | str]) -> Board:

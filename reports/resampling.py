@@ -62,10 +62,10 @@ def with_rank_ranges(
         drawn[place.board][place.row] = each
         if isinstance(each, RowDraws):
             counts.were_intact(boards[place.board].rows[place.row])
-    return tuple(
-        _ranged(board, drawn[i], store, known[i]) if last is None else _with(board, last)
-        for i, (board, last) in enumerate(zip(boards, kept, strict=True))
-    )
+    stale = [i for i, last in enumerate(kept) if last is None]
+    ranging = [lambda i=i: _ranges(boards[i], drawn[i], store, known[i]) for i in stale]
+    fresh = dict(zip(stale, run_jobs(ranging, processes), strict=True))
+    return tuple(_with(board, kept[i] or fresh[i]) for i, board in enumerate(boards))
 
 
 def _drawn(row: Row, results: Path) -> RowDraws | str:
@@ -126,15 +126,16 @@ def _with(board: Board, kept: KeptRanges) -> Board:
     return replace(board, rows=tuple(rows))
 
 
-def _ranged(
+def _ranges(
     board: Board, draws: Mapping[int, RowDraws | str], store: Store | None, known: Mapping[str, RowDraws]
-) -> Board:
-    """Return a board with the ranges that its rows' draws give, and keep both."""
-    found = with_ranges(board, draws)
+) -> KeptRanges:
+    """Return the ranges that the draws of a board's rows give, and keep both."""
+    rows = with_ranges(board, draws).rows
+    key, ranges = _board_key(board), tuple(row.ranges for row in rows)
+    found = KeptRanges(key, ranges, tuple(row.unranged for row in rows))
     if store:
         _keep(store, board, {_key(board.rows[i]): each for i, each in draws.items()}, known)
-        ranges, unranged = tuple(row.ranges for row in found.rows), tuple(row.unranged for row in found.rows)
-        store.keep_ranges(board.slug, KeptRanges(_board_key(board), ranges, unranged))
+        store.keep_ranges(board.slug, found)
     return found
 
 
