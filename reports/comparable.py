@@ -79,7 +79,7 @@ def _disturbed(runs: Iterable[Run]) -> Iterator[Doubt]:
 def _software(runs: Sequence[Run]) -> Iterator[Doubt]:
     """One hardware under two versions of torch: a difference in time may be the software's."""
     versions: dict[str, set[str]] = defaultdict(set)
-    for run in runs:
+    for run in _on_each_machine(runs):
         versions[run.hardware].add(_version(run, "torch"))
     for place, found in sorted(versions.items()):
         if len(found) > 1:
@@ -90,7 +90,7 @@ def _software(runs: Sequence[Run]) -> Iterator[Doubt]:
 def _versions(runs: Sequence[Run]) -> Iterator[Doubt]:
     """Counts by two versions are compared only while no variant was given two numbers by them."""
     for counter in _COUNTERS:
-        found = {_version(run, counter.package) for run in runs}
+        found = {_version(run, counter.package) for run in _on_each_machine(runs)}
         if len(found) < 2:
             continue
         what = " and ".join(_name(key) for key in counter.counts)
@@ -125,6 +125,11 @@ def _variants(runs: Iterable[Run]) -> Mapping[tuple[str, str, str], list[Run]]:
         record = run.record
         groups[record.protocol_digest, record.variant, record.source_digest].append(run)
     return groups
+
+
+def _on_each_machine(runs: Iterable[Run]) -> Iterable[Run]:
+    """Return a run of each environment that was read: many share one."""
+    return {id(run.record.environment): run for run in runs}.values()
 
 
 def _version(run: Run, package: str) -> str:

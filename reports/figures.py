@@ -274,10 +274,11 @@ def by_class(board: Board) -> Heat | None:
 def mean_iou(row: Row, classes: int, last: bool = False) -> tuple[tuple[float | None, ...], ...]:
     """Return IoU in percent by class, then by step (the ``last`` alone): the mean over the seeds of a row."""
     runs = [measured.run.scores.steps[-1 if last else 0 :] for measured in row.counted]
-    return tuple(
-        tuple(
-            _percent(mean(step.iou[index] if index < len(step.iou) else None for step in steps))
-            for steps in zip(*runs, strict=True)
-        )
-        for index in range(classes)
-    )
+    by_step = [_means([step.iou for step in steps], classes) for steps in zip(*runs, strict=True)]
+    return tuple(zip(*by_step, strict=True))
+
+
+def _means(runs: Sequence[Sequence[float | None]], classes: int) -> list[float | None]:
+    """Return the mean of each class in percent, of those that have one; None for classes not seen yet."""
+    means = [_percent(mean(values)) for values in zip(*runs, strict=True)]
+    return means + [None] * (classes - len(means))

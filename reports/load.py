@@ -127,7 +127,7 @@ def newest(found: Sequence[Entry]) -> tuple[list[Entry], list[LeftOut]]:
     latest: dict[tuple[object, ...], Entry] = {}
     for entry in found:
         other = latest.setdefault(identity := _identity(entry.record), entry)
-        if other is not entry and _order(entry) > _order(other):
+        if other is not entry and order(entry) > order(other):
             latest[identity] = entry
     kept = set(map(id, latest.values()))
     older = (entry for entry in found if id(entry) not in kept)
@@ -156,7 +156,8 @@ def hardware(record: Record) -> str:
     return record.environment.hardware
 
 
-def _order(entry: Recorded) -> tuple[float, str]:
+def order(entry: Recorded) -> tuple[float, str]:
+    """Return what is larger for the newer of two records of a run: when it finished, then its path."""
     return when(entry.record.finished), entry.path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -18,6 +19,7 @@ from benchmark.record import Record, sha256_of
 from reports.compact import confusions
 
 Floats = npt.NDArray[np.float64]
+_NAME = re.compile(r"[^/\\\0]+")
 P = ParamSpec("P")
 Result = TypeVar("Result")
 LARGEST_MEMBER = 2**28
@@ -116,7 +118,7 @@ def images_name(record: Record) -> str:
     name = record.images_file
     if name is None or not record.steps:
         raise RecordError("the record has no counts by image")
-    if name in {"", "."} or any(character in name for character in "/\\\0"):
+    if not _NAME.fullmatch(name) or name == ".":
         raise RecordError(f"counts by image are named {name[:80]!r}, expected a file beside the record")
     return name
 

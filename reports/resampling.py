@@ -108,7 +108,8 @@ class _Counts:
             name = images_name(run.record)
         except RecordError:
             return None
-        return f"{self._results}/{run.path}".rpartition("/")[0] + f"/{name}"
+        folder = f"{self._results}/{run.path}".rpartition("/")[0]
+        return f"{folder}/{name}"
 
 
 def _kept(board: Board, store: Store | None, counts: _Counts) -> KeptRanges | None:

@@ -34,13 +34,14 @@ def aggregate(groups: Mapping[Key, Sequence[Mapping[str, float | None]]]) -> dic
     if not entries:
         return {key: {} for key in groups}
     keys = list(dict.fromkeys(chain.from_iterable(m for _, m in entries)))
-    values = np.array([[m.get(key) for key in keys] for _, m in entries], dtype=np.float64)
+    lines = [list(m.values()) if list(m) == keys else [m.get(key) for key in keys] for _, m in entries]
+    values = np.array(lines, dtype=np.float64)
     grouped = pd.DataFrame(values, columns=keys).groupby(np.array([i for i, _ in entries]))
     count = grouped.count()
     whole = count.eq(grouped.size(), axis=0)
     means, stds = (_known(part.where(whole)) for part in (grouped.mean(), grouped.std(ddof=1)))
-    lines = zip(count.index.tolist(), means, stds, count.to_numpy().tolist(), strict=True)
-    rows = {i: dict(zip(keys, map(Cell, *cells), strict=True)) for i, *cells in lines}
+    parts = zip(count.index.tolist(), means, stds, count.to_numpy().tolist(), strict=True)
+    rows = {i: dict(zip(keys, map(Cell, *cells), strict=True)) for i, *cells in parts}
     return {key: rows.get(i, {}) for i, key in enumerate(groups)}
 
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from benchmark.record import Record
-from reports.load import when
+from reports.load import order
 from reports.runs import Run
 
 Entry = TypeVar("Entry")
@@ -78,9 +78,13 @@ def _seed(run: Run) -> tuple[int, str]:
 
 def newest_of_each_seed(entries: Iterable[Entry], run_of: Callable[[Entry], Run]) -> Sequence[Entry]:
     """Return the entries whose run finished, of each seed the one that did so last, in the order of seeds."""
-    finished = [entry for entry in entries if run_of(entry).ok]
-    newest = sorted(finished, key=lambda e: (when(run_of(e).record.finished), run_of(e).path))
-    latest = {run_of(entry).record.seed: entry for entry in newest}
+    latest: dict[int, Entry] = {}
+    for entry in entries:
+        run = run_of(entry)
+        if run.ok:
+            other = latest.setdefault(run.record.seed, entry)
+            if other is not entry and order(run) > order(run_of(other)):
+                latest[run.record.seed] = entry
     return [latest[seed] for seed in sorted(latest)]
 
 
