@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from browser_site import Visit, quick_build, set_exponent, visit
 from record_factory import MSRC_11_1, SHAPES_4_2, make
 
 from reports.boards import Board
+from reports.view import row_id
 
 pytestmark = pytest.mark.browser
 
@@ -85,6 +87,25 @@ def test_no_page_is_wider_than_its_window(board: tuple[Board, Path], browser: An
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert ground == "rgb(15, 19, 23)"
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_a_number_leads_to_its_runs_on_a_page_no_wider_than_its_window(
+    board: tuple[Board, Path], browser: Any, width: int
+) -> None:
+    row = next(row for row in board[0].rows if len(row.runs) > 1)
+    with visit(browser, viewport={"width": width, "height": 900}) as reader:
+        page = reader.open(board[1])
+        page.locator(f"#board tr[id='{row_id(row, board[0])}'] td[data-v] a").first.click()
+        assert page.url.endswith(f"{row.runs[0].run.page.rpartition('/')[2]}.html")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for measured in row.runs:
+            line = page.locator(f"tr[id='{measured.run.slug}']")
+            assert f"{measured.measures['miou_all_percent']:.1f}" in line.locator("td").all_text_contents()
+            record = line.locator("a[download]").get_attribute("href")
+            assert json.loads((board[1].parent / record).read_text())["seed"] == measured.run.record.seed
+        runs = page.locator("table.heat thead th[scope=colgroup]").all_text_contents()
+        assert runs == [f"mean of {len(row.runs)} seeds", *(f"seed {m.run.record.seed}" for m in row.runs)]
 
 
 def test_paper_gets_tables_and_figures_and_no_controls(board: tuple[Board, Path], reader: Visit) -> None:
