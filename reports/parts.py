@@ -35,7 +35,7 @@ from reports.variants import Variant, variants_of
 CHUNK = 5
 """Variants whose pages are written by one job."""
 _SOURCES = ("*.py", "*.toml", "templates/*.j2")
-_PACKAGES = ("jinja2", "markupsafe", "matplotlib", "numpy", "pandas")
+_PACKAGES = ("jinja2", "markupsafe", "matplotlib", "numpy")
 
 
 class Done(NamedTuple):

@@ -1,4 +1,4 @@
-"""Tables as pandas frames: seeds to mean and spread, and the files that lie beside every table."""
+"""Tables: seeds to mean and spread, and the files that lie beside every table."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-import pandas as pd
+import numpy.typing as npt
 
 Key = TypeVar("Key", bound=Hashable)
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 _ENCODER = json.JSONEncoder(allow_nan=False)
 _UNSAFE = ("=", "+", "-", "@", "\t", "\r")
 
@@ -30,26 +32,43 @@ class Cell(NamedTuple):
 
 def aggregate(groups: Mapping[Key, Sequence[Mapping[str, float | None]]]) -> dict[Key, dict[str, Cell]]:
     """Aggregate the measures of the runs of each group, column by column."""
-    entries = [(i, m) for i, runs in enumerate(groups.values()) for m in runs]
-    if not entries:
+    filled = {key: runs for key, runs in groups.items() if runs}
+    if not filled:
         return {key: {} for key in groups}
-    keys = list(dict.fromkeys(chain.from_iterable(m for _, m in entries)))
-    lines = [list(m.values()) if list(m) == keys else [m.get(key) for key in keys] for _, m in entries]
-    values = np.array(lines, dtype=np.float64)
-    grouped = pd.DataFrame(values, columns=keys).groupby(np.array([i for i, _ in entries]))
-    count = grouped.count()
-    whole = count.eq(grouped.size(), axis=0)
-    means, stds = (_known(part.where(whole)) for part in (grouped.mean(), grouped.std(ddof=1)))
-    parts = zip(count.index.tolist(), means, stds, count.to_numpy().tolist(), strict=True)
-    rows = {i: dict(zip(keys, map(Cell, *cells), strict=True)) for i, *cells in parts}
-    return {key: rows.get(i, {}) for i, key in enumerate(groups)}
+    entries = [measures for runs in filled.values() for measures in runs]
+    columns = list(dict.fromkeys(chain.from_iterable(entries)))
+    lines = [list(m.values()) if list(m) == columns else [m.get(c) for c in columns] for m in entries]
+    values = np.array(lines, dtype=np.float64)  # what is None is no number, nor is any sum that it is in
+    sizes = np.array([len(runs) for runs in filled.values()])
+    means, spreads = _means_and_spreads(values, sizes)
+    counts = np.add.reduceat(~np.isnan(values), _starts(sizes), dtype=np.int64)
+    cells = zip(_known(means), _known(spreads), counts.tolist(), strict=True)
+    rows = {
+        key: dict(zip(columns, map(Cell, *cell), strict=True))
+        for key, cell in zip(filled, cells, strict=True)
+    }
+    return {key: rows.get(key, {}) for key in groups}
 
 
-def _known(part: pd.DataFrame) -> list[list[float | None]]:
-    """Return the lines of a table with None for what is no number."""
-    numbers = part.to_numpy().astype(object)
-    numbers[part.isna().to_numpy()] = None
-    lines: list[list[float | None]] = numbers.tolist()
+def _starts(sizes: Integers) -> Integers:
+    return np.cumsum(sizes) - sizes
+
+
+def _means_and_spreads(values: Floats, sizes: Integers) -> tuple[Floats, Floats]:
+    """Return means and sample standard deviations (groups, columns) of neighbours, exact for equal ones."""
+    starts, many = _starts(sizes), sizes[:, None]
+    low, high = (extreme.reduceat(values, starts) for extreme in (np.minimum, np.maximum))
+    means = np.where(low == high, low, np.add.reduceat(values, starts) / many)
+    squares = np.add.reduceat((values - np.repeat(means, sizes, axis=0)) ** 2, starts)
+    with np.errstate(divide="ignore", invalid="ignore"):  # one alone has no spread
+        return means, np.sqrt(squares / (many - 1))
+
+
+def _known(numbers: Floats) -> list[list[float | None]]:
+    """Return lines of numbers with None for what is none."""
+    cells = numbers.astype(object)
+    cells[np.isnan(numbers)] = None
+    lines: list[list[float | None]] = cells.tolist()
     return lines
 
 

@@ -55,6 +55,13 @@ def test_a_value_unknown_for_one_seed_is_unknown_for_the_row() -> None:
     assert cells["c"] == {}
 
 
+def test_equal_values_have_themselves_as_mean_and_no_spread() -> None:
+    third = aggregate({"a": [{"x": 0.1}] * 3, "b": [{"x": 0.1}], "c": [{"x": -1.0}, {"x": 0.0}]})
+    assert third["a"]["x"] == (0.1, 0.0, 3)
+    assert third["b"]["x"] == (0.1, None, 1)
+    assert third["c"]["x"] == (-0.5, pytest.approx(0.5**0.5), 2)
+
+
 def test_hyper_parameters_and_sources_make_rows_of_their_own() -> None:
     board = _board(make(), make(params={"distillation": 100.0}), make(source_digest=factory.sha("edited")))
     assert len(board.rows) == 3
