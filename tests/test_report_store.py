@@ -21,12 +21,13 @@ import reports.store
 from benchmark.record import read_record, write_record
 from reports.boards import boards_of
 from reports.compact import compact, confusions
+from reports.load import Found
 from reports.markup import environment
 from reports.published import Papers
 from reports.ranges import RowDraws
 from reports.reading import read_runs
 from reports.resampling import with_rank_ranges
-from reports.runs import Run
+from reports.runs import Run, scored
 from reports.store import SHARDS, Store, shard_of
 
 
@@ -218,3 +219,15 @@ def test_what_is_kept_goes_with_all_code_it_was_made_by() -> None:
         used = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
         wanted = {module for module in used if module.startswith("benchmark.")}
         assert wanted <= known | {"benchmark.errors"}, name
+
+
+def test_scores_of_a_kept_run_are_unpacked_when_they_are_asked_for() -> None:
+    run = scored(Found("x.json", make()))
+    kept = pickle.loads(pickle.dumps(run))
+    assert "scores" not in vars(kept)
+    again = pickle.loads(pickle.dumps(kept))  # kept once more without having been looked at
+    assert again.scores == run.scores and "packed" not in vars(again)
+    assert kept == run == pickle.loads(pickle.dumps(again))
+    assert replace(kept, path="y.json").scores == run.scores
+    with pytest.raises(AttributeError, match="'Run' object has no attribute 'score'"):
+        getattr(kept, "score")  # noqa: B009  # a type checker would not have it
