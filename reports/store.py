@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import benchmark.consistency
+import benchmark.data.index
 import benchmark.measure.operators
 import benchmark.measure.others
 import benchmark.metrics
@@ -45,6 +46,7 @@ _SOURCES = (
 )  # fmt: skip
 _MODULES = (
     benchmark.consistency,
+    benchmark.data.index,
     benchmark.measure.operators,
     benchmark.measure.others,
     benchmark.metrics,
