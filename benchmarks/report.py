@@ -3,10 +3,10 @@
     python benchmarks/report.py [--records 10000] [--folder runs/report-benchmark]
 
 Records are generated: MSRC-v2's classes in two steps, four boards, ten seeds a row, and beside each its
-counts by test image (256 images). Each build runs in a process of its own, imports included. Figures are
-drawn before, so that the others find them as they would those of a site that was there. A build is the
-command ``cssbench report``, from its start to its end. Every page is
-written anew where templates change; before the full build the cache of records and draws is emptied, too.
+counts by test image (256 images). A build is the command ``cssbench report``, from its start to its end.
+Figures are drawn before, so that the others find them as they would those of a site that was there. Every
+page is written anew where templates change; before the full build the cache of records and draws is emptied,
+too. The record that changes has the scores it had, so that no figure does.
 Memory is the largest sum over the build's processes of what each holds, shared pages counted once (PSS).
 Exit code 1 where a target is missed; they are for 10,000 records on two cores.
 """

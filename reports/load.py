@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -68,12 +69,12 @@ def load(results: Path) -> Loaded:
     """Read every record under ``results``, its ``published`` folder and sites apart.
 
     Of several records of the same run (one variant, source, seed and hardware on one protocol) the newest
-    is kept. Raises RecordError where the folder does not exist.
+    is kept, as :func:`chosen` says. Raises RecordError where the folder does not exist.
     """
     read = [_read(path, path.relative_to(results).as_posix()) for path in record_paths(results)]
-    kept, older = newest([entry for entry in read if isinstance(entry, Found)])
+    kept, others = chosen([entry for entry in read if isinstance(entry, Found)])
     broken = [entry for entry in read if isinstance(entry, LeftOut)]
-    return Loaded(tuple(kept), tuple(sorted([*broken, *older], key=lambda entry: entry.path)))
+    return Loaded(tuple(kept), tuple(sorted([*broken, *others], key=lambda entry: entry.path)))
 
 
 def record_paths(results: Path) -> list[Path]:
@@ -122,8 +123,38 @@ def read_file(content: bytes, name: str) -> Found | LeftOut:
     return Found(name, record, sha256_of(content))
 
 
-def newest(found: Sequence[Entry]) -> tuple[list[Entry], list[LeftOut]]:
-    """Return the newest record of each run, in the order of their paths, and why the others are left out."""
+def chosen(found: Sequence[Entry]) -> tuple[list[Entry], list[LeftOut]]:
+    """Return the records that are shown, in the order of their paths, and why the others are left out.
+
+    Of several of the same run that is the newest. Of those with the digest of one protocol all must have its
+    classes and steps; where they differ, those that most of them have are taken for the protocol's.
+    """
+    agreed, odd = _agreeing(found)
+    kept, older = _newest(agreed)
+    return kept, [*odd, *older]
+
+
+def _agreeing(found: Sequence[Entry]) -> tuple[Sequence[Entry], list[LeftOut]]:
+    shapes: dict[str, Counter[_Shape]] = defaultdict(Counter)
+    for entry in found:
+        shapes[entry.record.protocol_digest][_shape(entry.record)] += 1
+    most = {digest: counts.most_common(1)[0][0] for digest, counts in shapes.items() if len(counts) > 1}
+    if not most:
+        return found, []
+    odd = [e for e in found if _shape(e.record) != most.get(e.record.protocol_digest, _shape(e.record))]
+    reason = "its classes or steps are not those of most records with its protocol's digest"
+    beside = {entry.path for entry in odd}
+    return [e for e in found if e.path not in beside], [LeftOut(entry.path, reason) for entry in odd]
+
+
+_Shape = tuple[tuple[str, ...], tuple[int, ...], bool]
+
+
+def _shape(record: Record) -> _Shape:
+    return record.classes, record.step_sizes, record.background
+
+
+def _newest(found: Sequence[Entry]) -> tuple[list[Entry], list[LeftOut]]:
     latest: dict[tuple[object, ...], Entry] = {}
     for entry in found:
         other = latest.setdefault(identity := _identity(entry.record), entry)

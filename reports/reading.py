@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from benchmark.record import sha256_of
 from reports.compact import compact
-from reports.load import Found, LeftOut, newest, read_file, record_names
+from reports.load import Found, LeftOut, chosen, read_file, record_names
 from reports.parallel import chunks, run_jobs
 from reports.runs import Run, scored
 from reports.sightings import Sightings, Stamp, lasting, stamp
@@ -67,12 +67,12 @@ def read_runs(
         found = runs[one.name]
         if isinstance(found, Run):
             seen.note(f"{results}/{one.name}", one.before, found.digest)
-    kept, older = newest([run for name in names if isinstance(run := runs[name], Run)])
+    kept, others = chosen([run for name in names if isinstance(run := runs[name], Run)])
     broken = [entry for entry in runs.values() if isinstance(entry, LeftOut)]
     paths_kept = {run.path for run in kept}
     changed = [name for name in changed if name in paths_kept]
     changed += known.keys() - paths_kept
-    left_out = sorted([*broken, *older], key=lambda entry: entry.path)
+    left_out = sorted([*broken, *others], key=lambda entry: entry.path)
     return Runs(tuple(kept), tuple(left_out), tuple(changed))
 
 

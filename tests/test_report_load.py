@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import record_factory as factory
 
+import reports.draw
 from benchmark.consistency import check
 from benchmark.errors import RecordError
 from benchmark.record import StepRecord
+from reports import build
 from reports.load import load, when
 
 
@@ -141,3 +143,31 @@ def test_every_made_up_record_is_consistent() -> None:
 def test_times_without_a_zone_are_utc_and_nonsense_is_oldest() -> None:
     assert when("2026-11-03T11:00:00") == when("2026-11-03T11:00:00Z") == when("2026-11-03T12:00:00+01:00")
     assert when("yesterday") == 0.0
+
+
+ODD = {
+    "steps": replace(factory.SHAPES_4_2, step_sizes=(4, 4)),
+    "sizes of steps": replace(factory.SHAPES_4_2, step_sizes=(2, 4, 2)),
+    "classes": replace(factory.SHAPES_4_2, step_sizes=(4, 2, 1), classes=factory.SHAPES[:7]),
+    "names": replace(factory.SHAPES_4_2, classes=(*factory.SHAPES[:7], "other")),
+    "background": replace(factory.SHAPES_4_2, background=False),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("method", ["mib", "sdr"])
+def test_a_record_that_gives_a_digest_other_classes_or_steps_than_most_is_left_out(
+    tmp_path: Path, name: str, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawing = reports.draw.Drawing(b'<svg viewBox="0 0 4 3"/>', b"png")
+    monkeypatch.setattr(reports.draw, "draw", lambda spec: drawing)
+    digest = factory.SHAPES_4_2.digest
+    odd = factory.make(method, ODD[name], seed=1, protocol_digest=digest)
+    factory.write(odd, tmp_path / "results", "0-odd")
+    for seed in range(2):
+        factory.write(factory.make("mib", seed=seed), tmp_path / "results")
+    summary = build(tmp_path / "results", tmp_path / "site")
+    (left,) = summary.left_out
+    assert left.path.endswith("0-odd.json")
+    assert left.reason == "its classes or steps are not those of most records with its protocol's digest"
+    assert summary.runs == 2 and load(tmp_path / "results").left_out == summary.left_out
