@@ -97,6 +97,7 @@ def test_a_number_leads_to_its_runs_on_a_page_no_wider_than_its_window(
     with visit(browser, viewport={"width": width, "height": 900}) as reader:
         page = reader.open(board[1])
         page.locator(f"#board tr[id='{row_id(row, board[0])}'] td[data-v] a").first.click()
+        page.wait_for_load_state("load")  # its styles, too
         assert page.url.endswith(f"{row.runs[0].run.page.rpartition('/')[2]}.html")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         for measured in row.runs:
