@@ -1,6 +1,6 @@
 """How long the site of many records takes, from nothing and after a change, and how much memory.
 
-    python benchmarks/report.py [--records 10000] [--folder runs/report-benchmark]
+    python benchmarks/report.py [--records 10000] [--repeats 3] [--folder runs/report-benchmark]
 
 Records are generated: MSRC-v2's classes in two steps, four boards, ten seeds a row, and beside each its
 counts by test image (256 images). A build is the command ``cssbench report``, from its start to its end.
@@ -8,7 +8,8 @@ Figures are drawn before, so that the others find them as they would those of a 
 page is written anew where templates change; before the full build the cache of records and draws is emptied,
 too. The record that changes has the scores it had, so that no figure does.
 Memory is the largest sum over the build's processes of what each holds, shared pages counted once (PSS).
-Exit code 1 where a target is missed; they are for 10,000 records on two cores.
+Exit code 1 where a target is missed; they are for 10,000 records on two cores. Of repeats the quickest
+counts, as what else runs on the machine can only add to it; each is printed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,15 +62,18 @@ class Target:
     seconds: float | None = None
     mebibytes: float | None = None
 
-    def met(self, cost: Cost) -> bool:
-        """Print a cost beside the target, and return whether it keeps to it."""
-        late = self.seconds is not None and cost.seconds > self.seconds
-        large = self.mebibytes is not None and cost.mebibytes > self.mebibytes
+    def met(self, costs: Sequence[Cost]) -> bool:
+        """Print repeats beside the target; return whether the quickest time and all memory keep to it."""
+        best = min(costs, key=lambda cost: cost.seconds)
+        held = max(cost.mebibytes for cost in costs)
+        late = self.seconds is not None and best.seconds > self.seconds
+        large = self.mebibytes is not None and held > self.mebibytes
         asked = f"target {self.seconds:g} s" if self.seconds else "no target"
         asked += f", {self.mebibytes:g} MiB" if self.mebibytes else ""
         verdict = "MISSED" if late or large else "met" if self.seconds else ""
-        took = f"{cost.seconds:6.1f} s ({cost.cpu_seconds:5.1f} of CPU) {cost.mebibytes:5.0f} MiB"
-        print(f"{self.name:28} {took}   {asked:24} {verdict}")
+        took = f"{best.seconds:6.1f} s ({best.cpu_seconds:5.1f} of CPU) {held:5.0f} MiB"
+        each = ", ".join(f"{cost.seconds:.1f}" for cost in costs)
+        print(f"{self.name:28} {took}   {asked:24} {verdict:7} {f'of {each} s' if len(costs) > 1 else ''}")
         return not (late or large)
 
 
@@ -162,9 +167,9 @@ def only_figures(former: Path, out: Path) -> None:
     (out / "site.json").write_text(json.dumps({"files": files, "figures": listing["figures"]}))
 
 
-def change_one(results: Path) -> None:
+def change_one(results: Path, commit: str) -> None:
     """Write one record anew, as a repeated run would."""
-    image_factory.write(replace(record(0, 0, 0), commit="another"), results, IMAGES)
+    image_factory.write(replace(record(0, 0, 0), commit=commit), results, IMAGES)
 
 
 def main() -> int:
@@ -173,23 +178,31 @@ def main() -> int:
     )
     parser.add_argument("--records", type=int, default=10_000)
     parser.add_argument("--folder", type=Path, default=Path("runs/report-benchmark"), help="emptied at first")
+    parser.add_argument("--repeats", type=int, default=3, help="of the builds that have a target")
     options = parser.parse_args()
     shutil.rmtree(options.folder, ignore_errors=True)
-    results, first, out = (options.folder / name for name in ("results", "first", "site"))
+    results, first = options.folder / "results", options.folder / "first"
     generate(results, options.records)
     count = sum(1 for _ in results.rglob("*.json"))
     load = os.getloadavg()[0]
     print(f"{count} records with counts by image, {BOARDS} boards; {cpus()} CPUs, load {load:.1f} before")
-    drawn = Target("figures drawn, nothing kept").met(build(results, first))
+    met = [Target("figures drawn, nothing kept").met([build(results, first)])]
     again = options.folder / "again"
     only_figures(first, again)
-    known = Target("every page, records known").met(build(results, again))
-    only_figures(again, out)
-    shutil.rmtree(options.folder / "cache")
-    met = [drawn, known, Target("full site, figures kept", 20, 1024).met(build(results, out))]
-    met.append(Target("nothing changed", 3, 1024).met(build(results, out)))
-    change_one(results)
-    met.append(Target("one record changed", 3, 1024).met(build(results, out)))
+    met.append(Target("every page, records known").met([build(results, again)]))
+    full, still, changed, former = [], [], [], again
+    for nth in range(options.repeats):
+        out = options.folder / f"site-{nth}"
+        only_figures(former, out)
+        shutil.rmtree(options.folder / "cache")
+        full.append(build(results, out))
+        still.append(build(results, out))
+        change_one(results, f"another-{nth}")
+        changed.append(build(results, out))
+        former = out
+    met.append(Target("full site, figures kept", 20, 1024).met(full))
+    met.append(Target("nothing changed", 3, 1024).met(still))
+    met.append(Target("one record changed", 3, 1024).met(changed))
     return 0 if all(met) else 1
 
 
