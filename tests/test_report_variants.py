@@ -229,3 +229,9 @@ def test_the_page_shows_every_run_with_its_record(tmp_path: Path, monkeypatch: p
         (seed, step) for seed in "01" for step in "012"
     ] + [("7", "0")]
     assert {line["status"] for line in lines} == {"ok", "diverged"}
+    scores = [step.all for measured_run in row.runs for step in measured_run.run.scores.steps]
+    assert [float(line["miou_all_percent"]) for line in lines] == pytest.approx(
+        [100 * (s or 0) for s in scores]
+    )
+    disc = [step.iou[1] for measured_run in row.runs for step in measured_run.run.scores.steps]
+    assert [float(line["iou disc"]) for line in lines] == pytest.approx([100 * (v or 0) for v in disc])
