@@ -116,6 +116,17 @@ class PlainEncoder(Encoder):
         return patches.transpose(1, 2).reshape(len(image), -1, height, width)
 
 
+class _Settled(NamedTuple):
+    """timm's name of a network, all of its arguments, and the network without data."""
+
+    name: str
+    arguments: dict[str, Any]
+    probe: nn.Module
+
+
+_SETTLED: dict[str, _Settled] = {}
+
+
 def _within(name: str, parent: str) -> bool:
     return name == parent or name.startswith(f"{parent}.")
 
@@ -126,15 +137,27 @@ def build_encoder(preset: ModelPreset, load_weights: bool = True) -> Encoder:
     Raises ProtocolError for an unknown name, arguments the encoder does not take, an output stride it
     cannot have and an image size that is no multiple of its stride, DataError as :func:`load_body`.
     """
+    settled = _settle(preset)
+    if load_weights and preset.pretrained != "random":
+        return _wrap(preset, load_body(preset, settled.arguments, settled.probe))
+    return _wrap(preset, timm.create_model(settled.name, num_classes=0, **settled.arguments))
+
+
+def _settle(preset: ModelPreset) -> _Settled:
+    """Find out, without data, what timm is to build, and that it is what the preset asks for.
+
+    Kept for each network, since it takes ten times as long as building a small one.
+    """
+    asked = (preset.encoder, preset.pretrained, preset.image_size, preset.output_stride, preset.encoder_args)
+    if (known := _SETTLED.get(repr(asked))) is not None:
+        return known
     _check_name(preset)
     name = timm_name(preset)
     with torch.device("meta"), torch.no_grad():
         arguments = _arguments(preset, type(_probe(preset, name, preset.encoder_args)))
         probe = _probe(preset, name, arguments)
         _check(preset, _wrap(preset, probe), sized="img_size" in arguments)
-    if load_weights and preset.pretrained != "random":
-        return _wrap(preset, load_body(preset, arguments, probe))
-    return _wrap(preset, timm.create_model(name, num_classes=0, **arguments))
+    return _SETTLED.setdefault(repr(asked), _Settled(name, arguments, probe))
 
 
 def _check_name(preset: ModelPreset) -> None:

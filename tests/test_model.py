@@ -165,6 +165,25 @@ def test_random_weights_are_timms_own_from_the_global_stream() -> None:
     assert all(torch.equal(value, body.state_dict()[key]) for key, value in expected.state_dict().items())
 
 
+@PRESETS
+def test_what_is_known_of_a_network_changes_nothing_of_the_next(
+    preset: ModelPreset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: dict[str, object] = {}
+    monkeypatch.setattr("benchmark.encoder._SETTLED", known)
+    models = []
+    for _ in range(2):  # looked at and built; built from what is known
+        torch.manual_seed(7)
+        models.append((build_model(preset, 3), torch.rand(())))
+    (first, drawn), (second, drawn_later) = models
+    assert drawn == drawn_later
+    assert first.state_dict().keys() == second.state_dict().keys()
+    assert all(torch.equal(value, second.state_dict()[key]) for key, value in first.state_dict().items())
+    assert len(known) == 1
+    with pytest.raises(ProtocolError, match=r"known-once.*timm cannot build"):
+        build_model(replace(preset, name="known-once", encoder_args=preset.encoder_args | {"no_such": 1}), 3)
+
+
 # --- growth -----------------------------------------------------------------------------------------------
 
 

@@ -131,7 +131,7 @@ def _stopped(error: Exception, toy: Toy, findings: Findings) -> None:
 
 def _check_variations(spec: str, toy: Toy, plain: Result, findings: Findings) -> None:
     """Vary everything at once; only where that makes a difference, find out what did."""
-    together = _difference(plain, run_toy(spec, toy, ALL_AT_ONCE, Findings()))
+    together = _difference(plain, run_toy(spec, toy, ALL_AT_ONCE))
     alone = _each_alone(spec, toy, plain) if together else dict.fromkeys(VARIATIONS)
     for rule in VARIATIONS:
         if rule not in alone:
@@ -148,7 +148,7 @@ def _each_alone(spec: str, toy: Toy, plain: Result) -> dict[str, str | None]:
     """Return what each variation changes; after determinism none is tried that needs it."""
     found: dict[str, str | None] = {}
     for rule, variation in VARIATIONS.items():
-        found[rule] = _difference(plain, run_toy(spec, toy, variation, Findings()))
+        found[rule] = _difference(plain, run_toy(spec, toy, variation))
         if found["determinism"]:
             break
     return found

@@ -24,8 +24,11 @@ class Result:
     error: Exception | None
 
 
-def run_toy(spec: str, toy: Toy, variation: Variation, findings: Findings) -> Result:
-    """Run a method on a toy, its source loaded anew, so that no run finds what another one left."""
+def run_toy(spec: str, toy: Toy, variation: Variation, findings: Findings | None = None) -> Result:
+    """Run a method on a toy, its source loaded anew, so that no run finds what another one left.
+
+    ``findings`` takes what the run shows by itself; None where it is only compared with another run.
+    """
     loader = Loader(spec)
     error: Exception | None = None
     with loader.apart():
@@ -40,7 +43,7 @@ def run_toy(spec: str, toy: Toy, variation: Variation, findings: Findings) -> Re
     return Result(runner, runner.traces, error)
 
 
-def _runner(loader: Loader, toy: Toy, variation: Variation, findings: Findings) -> ToyRunner:
+def _runner(loader: Loader, toy: Toy, variation: Variation, findings: Findings | None) -> ToyRunner:
     data = ToyData(toy.setting, variation.decoys)
     original = toy.plan(ToyData(toy.setting, decoys=False)).train
     watch = Watch(loader.load(), findings, Marks(original, toy.preset))

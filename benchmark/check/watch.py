@@ -31,11 +31,15 @@ class DeclinedError(Exception):
 
 
 class Watch(Method):
-    """Passes hooks on to ``inner``, which can be exchanged, and notes each rule that one of them breaks."""
+    """Passes hooks on to ``inner``, which can be exchanged, and notes each rule that one of them breaks.
 
-    def __init__(self, method: Method, findings: Findings, marks: Marks) -> None:
+    Without ``findings`` it spares itself copies and searches: of such a run only what it leaves counts.
+    """
+
+    def __init__(self, method: Method, findings: Findings | None, marks: Marks) -> None:
         self.inner = method
-        self.findings = findings
+        self.findings = findings or Findings()
+        self.looks = findings is not None
         self.marks = marks
         self.name = method.name  # type: ignore[misc]
         self.on = getattr(method, "on", None)
@@ -134,7 +138,7 @@ class Watch(Method):
 
     def deploy(self, model: SegModel) -> SegModel:
         """Pass on; the training model must stay as it is."""
-        with watched(model) as changes:
+        with watched(model if self.looks else None) as changes:
             shipped = self.inner.deploy(model)
         for change in changes:
             self.findings.fail("shipped model", f"deploy: in the training model {change}")
@@ -158,7 +162,8 @@ class Watch(Method):
     def _only_looks(self, hook: str, model: SegModel, step: StepView) -> Iterator[None]:
         draw()
         where = f"{hook} at step {step.index}"
-        with watched(model) as changes, watched(self._previous) as taught:
+        student, teacher = (model, self._previous) if self.looks else (None, None)
+        with watched(student) as changes, watched(teacher) as taught:
             yield
         for change in changes:
             self.findings.fail("hooks only look", f"{where}: {change}")
@@ -209,6 +214,8 @@ class Watch(Method):
     def _first_image(
         self, roots: Mapping[str, object], steps: set[int], code: AbstractSet[str] = frozenset()
     ) -> str | None:
+        if not self.looks:
+            return None
         names, rows = zip(*self.marks.of(steps), strict=True)
         for path, tensor in tensors_in(roots, code):
             held = first_held(tensor, rows)
