@@ -21,6 +21,8 @@ HEADINGS = {
     "memory_ratio": "memory",
     "iteration_ratio": "time",
 }
+MOST_ROWS = 40
+"""Rows of a board that are printed: what follows is read on its page."""
 _WITH_SPREAD = ("miou_all_percent",)
 _LEGEND = (
     f"Ranked by NetScore (NS) {RANKING}, in dB. mIoU, old, new and trained in %; forgets and to joint in\n"
@@ -36,9 +38,12 @@ def render(boards: Sequence[Board]) -> str:
 
 
 def board_text(board: Board) -> str:
-    """Return one board: joint training first, then the rows by rank, failed ones last."""
+    """Return one board: joint training first, then the rows by rank, failed ones last.
+
+    Of a board of more than ``MOST_ROWS`` the first ones, and where the others are.
+    """
     columns = [BY_KEY[key] for key in HEADINGS]
-    rows = [*([board.joint] if board.joint else []), *board.rows]
+    rows = [*([board.joint] if board.joint else []), *board.rows[:MOST_ROWS]]
     units = {c.key: unit(c, [row.mean(c.key) for row in rows]) for c in columns}
     head = ["", "method", *HEADINGS.values(), "seeds"]
     lines = [head, *(_line(row, board, columns, units) for row in rows)]
@@ -46,7 +51,9 @@ def board_text(board: Board) -> str:
     title = f"{shown(board.first.protocol, 60)} on {shown(board.first.model, 40)}"
     body = ["  ".join(_padded(line, widths)).rstrip() for line in lines]
     rule = "─" * max(map(len, body))
-    return "\n".join([title, rule, body[0], rule, *body[1:], rule])
+    hidden = len(board.rows) - MOST_ROWS
+    more = [f"and {hidden} more, on the page boards/{board.slug}/index.html"] if hidden > 0 else []
+    return "\n".join([title, rule, body[0], rule, *body[1:], rule, *more])
 
 
 def _padded(line: Sequence[str], widths: Sequence[int]) -> Iterable[str]:

@@ -167,6 +167,15 @@ def test_a_digest_that_no_protocol_here_has_is_shown_apart_and_said(results: Pat
     assert sorted("protocol not of this project" in page for page in pages) == [False, True, True]
 
 
+def test_records_of_one_unknown_protocol_are_one_line(results: Path) -> None:
+    for seed in (1, 2, 3):
+        factory.write(known(protocol_digest=factory.sha("older"), seed=seed), results, f"older-{seed}")
+    factory.write(known(protocol_digest=factory.sha("oldest"), seed=1), results, "oldest")
+    older, oldest = report(results, "--strict").stderr.splitlines()
+    assert older.startswith("unknown protocol: ") and "older-1.json and 2 more: its digest is" in older
+    assert "oldest.json: its digest is" in oldest
+
+
 def test_extreme_values_that_are_no_error_are_shown_as_they_are(results: Path) -> None:
     record = known(seed=2**63 - 1, params={"huge": 10**30, "tiny": 5e-324, "minus": -1e308})
     losses: dict[str, tuple[float | None, ...]] = {"ce": (1e308, -1e308, None, 5e-324), "none": (None, None)}

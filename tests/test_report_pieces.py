@@ -24,7 +24,7 @@ from reports.losscharts import loss_charts
 from reports.markup import breakable, prose
 from reports.runs import Run, scored
 from reports.tables import as_json, csv, export
-from reports.text import render
+from reports.text import MOST_ROWS, board_text, render
 from reports.variants import Variant
 
 
@@ -231,6 +231,17 @@ def test_terminal_table_has_every_row_and_no_control_character(tmp_path: Path) -
     assert f"{_run().measures['miou_all_percent']:.1f}" == mib[2]
     assert len(set(map(len, (line for line in lines if line.startswith("─"))))) == 1
     assert render([]) == "No board yet: no run was scored on a test split."
+
+
+def test_terminal_table_of_a_long_board_ends_with_where_the_rest_is() -> None:
+    runs = [_run(method="mib", variant=f"mib:weight={i}") for i in range(MOST_ROWS + 2)]
+    (board,) = boards_of([*runs, _run(method="fine_tune", place=SHAPES_4_2.joint_place())])
+    lines = board_text(board).splitlines()
+    assert sum("mib:weight=" in line for line in lines) == MOST_ROWS
+    assert "joint training" in lines[4]
+    assert lines[-1] == f"and 2 more, on the page boards/{board.slug}/index.html"
+    (whole,) = boards_of(runs[:MOST_ROWS])
+    assert "more, on the page" not in board_text(whole)
 
 
 def test_terminal_table_of_mixed_hardware_shows_ratios_only() -> None:

@@ -74,8 +74,12 @@ def _named(summary: BuildSummary) -> bool:
     """Name the records that are not on the page, or of a protocol not known here; return whether any is."""
     for left in summary.left_out:
         click.echo(f"left out: {left}", err=True)
+    alike: dict[str, list[str]] = {}
     for shown in summary.foreign:
-        click.echo(f"unknown protocol: {shown}", err=True)
+        alike.setdefault(shown.reason, []).append(shown.path)
+    for reason, (path, *others) in alike.items():  # an older version of a protocol may have thousands
+        more = f" and {len(others):,} more" if others else ""
+        click.echo(f"unknown protocol: {path}{more}: {reason}", err=True)
     return bool(summary.left_out or summary.foreign)
 
 
