@@ -6,7 +6,7 @@ the labels of each image of a split, 1, 2, ... as the protocols number them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -14,6 +14,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from benchmark.data.dataset import Dataset
 
 Labels = tuple[int, ...]
 Array = NDArray[np.uint8]
@@ -173,3 +175,21 @@ def _mat(path: Path, label: Array) -> None:
 def _list(path: Path, names: Sequence[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+
+
+MAKERS: dict[str, Callable[[Path], Path]] = {
+    "voc": make_voc,
+    "ade": make_ade,
+    "cityscapes": make_cityscapes,
+    "folder:cells": make_folder,
+}
+"""The official layouts, and a folder of one's own, by what opens them."""
+ODD = "daten mit Lücken – 数据"
+
+
+def all_of(dataset: Dataset) -> None:
+    """Read everything."""
+    for name in dataset.splits:
+        split = dataset.split(name)
+        for index in range(len(split)):
+            assert split.image(index).shape == (*split.label(index).shape, 3)
