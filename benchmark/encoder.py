@@ -149,15 +149,17 @@ def _settle(preset: ModelPreset) -> _Settled:
     Kept for each network, since it takes ten times as long as building a small one.
     """
     asked = (preset.encoder, preset.pretrained, preset.image_size, preset.output_stride, preset.encoder_args)
-    if (known := _SETTLED.get(repr(asked))) is not None:
-        return known
+    key = repr(asked)  # arguments are a dict, and have no hash
+    if key in _SETTLED:
+        return _SETTLED[key]
     _check_name(preset)
     name = timm_name(preset)
     with torch.device("meta"), torch.no_grad():
         arguments = _arguments(preset, type(_probe(preset, name, preset.encoder_args)))
         probe = _probe(preset, name, arguments)
         _check(preset, _wrap(preset, probe), sized="img_size" in arguments)
-    return _SETTLED.setdefault(repr(asked), _Settled(name, arguments, probe))
+    _SETTLED[key] = _Settled(name, arguments, probe)
+    return _SETTLED[key]
 
 
 def _check_name(preset: ModelPreset) -> None:

@@ -180,6 +180,8 @@ def test_what_is_known_of_a_network_changes_nothing_of_the_next(
     assert first.state_dict().keys() == second.state_dict().keys()
     assert all(torch.equal(value, second.state_dict()[key]) for key, value in first.state_dict().items())
     assert len(known) == 1
+    build_model(replace(preset, image_size=2 * preset.image_size), 3)  # another network, looked at anew
+    assert len(known) == 2
     with pytest.raises(ProtocolError, match=r"known-once.*timm cannot build"):
         build_model(replace(preset, name="known-once", encoder_args=preset.encoder_args | {"no_such": 1}), 3)
 

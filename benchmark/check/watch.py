@@ -38,7 +38,7 @@ class Watch(Method):
 
     def __init__(self, method: Method, findings: Findings | None, marks: Marks) -> None:
         self.inner = method
-        self.findings = findings or Findings()
+        self.findings = Findings() if findings is None else findings
         self.looks = findings is not None
         self.marks = marks
         self.name = method.name  # type: ignore[misc]
